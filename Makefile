@@ -1,0 +1,53 @@
+# Everything runs in the virtual environment .venv, which is made on first use.
+# PYTHON=python3.12 makes it with another Python; ARGS="..." goes to the program that a target runs.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench test-faults lint format clean constraints
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt .ci/environment
+	@.ci/environment
+	@touch $@
+
+demo: $(READY) ## the whole thing on this machine: database, server, simulated devices; Ctrl-C ends it
+	@$(RUN) -m collector demo $(ARGS)
+
+# All of it runs, whatever fails; the test runner comes last, so that its summary is what one sees.
+test: $(READY) ## linter, formatter, type checker and the whole test suite
+	@status=0; \
+	$(RUN) -m ruff check . || status=1; \
+	$(RUN) -m ruff format --check . || status=1; \
+	$(RUN) -m mypy || status=1; \
+	test $$status = 0 || echo "*** the checks above failed; the tests run all the same" >&2; \
+	$(RUN) -m pytest $(ARGS) || status=1; \
+	exit $$status
+
+bench: $(READY) ## one table of ratios, measured on this machine
+	@$(RUN) -m tests.benchmarks $(ARGS)
+
+test-faults: $(READY) ## the slow rounds: kills, cuts and crashes, 100 of each
+	@COLLECTOR_FAULT_ROUNDS=$${COLLECTOR_FAULT_ROUNDS:-100} $(RUN) -m pytest --timeout=0 tests/faults $(ARGS)
+
+lint: $(READY) ## linter, formatter and type checker
+	@status=0; \
+	$(RUN) -m ruff check . || status=1; \
+	$(RUN) -m ruff format --check . || status=1; \
+	$(RUN) -m mypy || status=1; \
+	exit $$status
+
+format: $(READY) ## lay out the code
+	@$(RUN) -m ruff check --fix-only --quiet .
+	@$(RUN) -m ruff format .
+
+constraints: ## pin the newest versions that pyproject.toml allows
+	@.ci/constraints
+
+clean: ## remove the virtual environment and caches; data of the private PostgreSQL stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,129 @@
+"""The application: endpoints, start and end, and errors as problem documents. No logic."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from collector import __version__
+from collector.errors import Problem, StoreError, Unavailable
+from collector.routes.health import live, ready
+from collector.routes.ingest import Ingest
+from collector.routes.metrics import metrics
+from collector.routes.responses import PROBLEM_JSON
+from collector.routes.stats import get_stats
+from collector.routes.streams import get_stream
+from collector.service import Service
+
+log = structlog.get_logger()
+
+
+def create_app(make_service: Callable[[], Service]) -> Litestar:
+    """The ASGI application; `make_service` is called in the event loop when it starts."""
+    ingest: dict[str, Ingest] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        service = make_service()
+        ingest["/stats"] = Ingest(service, "/stats")
+        app.state.service = service
+        await service.start()
+        drain_at_signals(service)
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = Litestar(
+        route_handlers=[get_stats, get_stream, live, ready, metrics],
+        lifespan=[lifespan],
+        dependencies={"service": Provide(_service, sync_to_thread=False)},
+        exception_handlers={
+            Problem: _problem,
+            StoreError: _store_error,
+            HTTPException: _http_error,
+            Exception: _unexpected,
+        },
+        openapi_config=OpenAPIConfig(title="collector", version=__version__),
+        logging_config=None,
+    )
+    app.asgi_handler = _with_ingest(ingest, app.asgi_handler)
+    return app
+
+
+def _with_ingest(ingest: dict[str, Ingest], others: ASGIApp) -> ASGIApp:
+    """Measurements go straight to their handler; routing, and what Litestar does for other requests, would cost them a
+    third.
+    """
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        handler = ingest.get(scope["path"]) if scope.get("method") == "POST" else None
+        if handler is not None:
+            await handler(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return handle
+
+
+def drain_at_signals(service: Service) -> None:
+    """Let the server's own signal handlers, which it sets later, drain the service first.
+
+    A server waits for open requests at SIGTERM, and streams have no end of their own.
+    """
+    loop = asyncio.get_running_loop()
+    add = loop.add_signal_handler
+
+    def add_chained(number: int, callback: Callable[..., object], *args: Any) -> None:
+        def handle() -> None:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                service.drain()
+            callback(*args)
+
+        add(number, handle)
+
+    loop.add_signal_handler = add_chained  # type: ignore[method-assign, assignment]
+
+
+def _service(state: State) -> Service:
+    service: Service = state.service
+    return service
+
+
+def _answer(problem: Problem) -> Response[dict[str, object]]:
+    headers = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    return Response(problem.body(), status_code=problem.status, media_type=PROBLEM_JSON.decode(), headers=headers)
+
+
+def _problem(_: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
+    return _answer(problem)
+
+
+def _store_error(_: Request[Any, Any, Any], exc: StoreError) -> Response[Any]:
+    return _answer(Unavailable(f"the database is away: {exc}", retry_after_s=1))
+
+
+def _http_error(_: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
+    """Litestar's own: unknown paths and methods, parameters that do not fit."""
+    detail = exc.detail
+    if isinstance(exc.extra, list) and exc.extra:
+        detail = "; ".join(
+            f"{item.get('key', '')}: {item.get('message', '')}" for item in exc.extra if isinstance(item, dict)
+        )
+    body = {"type": "about:blank", "title": type(exc).__name__, "status": exc.status_code, "detail": detail}
+    return Response(body, status_code=exc.status_code, media_type=PROBLEM_JSON.decode(), headers=exc.headers)
+
+
+def _unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
+    log.error("unexpected error", path=request.url.path, exc_info=exc)
+    body = {"type": "about:blank", "title": "Unexpected error", "status": 500, "detail": "see the collector's log"}
+    return Response(body, status_code=500, media_type=PROBLEM_JSON.decode())

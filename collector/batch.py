@@ -1,0 +1,272 @@
+"""What is waiting to be written: segments of rows, who they came from, and the bounds on rows, bytes and age. Pure: no
+I/O.
+
+A `Segment` is what one read of a request gave, or the single payloads of one millisecond. A `Backlog` holds segments in
+the order they came, until their transaction is committed.
+"""
+
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from collector.errors import Problem
+from collector.messages import Payload, Reject
+from collector.progress import Digest
+from collector.rows import RejectedRow, timestamp
+
+ERRORS_SPELLED_OUT = 100
+"""Of a summary; the rest is in `rejected`."""
+LINE_COST_BYTES = 100
+"""What a row costs beside its own bytes: its objects, roughly."""
+
+
+class Source:
+    """A request's lines as the writer sees them: what is committed of them, and why no more can be.
+
+    `name` is the source in `progress` and `rejected`; `owner` is 0 where the request has no key. Counts are of the
+    whole stream, by earlier requests too. `changed` is called after every commit and failure.
+    """
+
+    def __init__(
+        self, name: str, endpoint: str, *, owner: int = 0, committed: int = 0, accepted: int = 0, rejected: int = 0
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.owner = owner
+        self.committed = committed
+        self.accepted = accepted
+        self.rejected = rejected
+        self.errors: list[tuple[int, str]] = []
+        self.waiting = 0
+        """Segments that are put and neither committed nor given up."""
+        self.failure: Problem | None = None
+        self.changed: Callable[[], None] = _nothing
+
+    def summary(self) -> dict[str, object]:
+        """The answer's members for lines, as the contract has them."""
+        errors = [{"line": line, "detail": detail} for line, detail in self.errors]
+        return {"accepted": self.accepted, "rejected": self.rejected, "errors": errors}
+
+
+def _nothing() -> None:
+    pass
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A single payload's Idempotency-Key: the source it takes in `progress`, and the digest of its content."""
+
+    source: str
+    digest: bytes
+
+
+class Segment:
+    """Rows and rejects that came together, to be committed together.
+
+    `lines` physical lines from `first_line` (counted from 1) on; `block` their bytes; `indices` the line of each row
+    within the block, None for one row a line. `digest` is the state of a keyed stream's digest after the segment,
+    `digest_before` the one before it. `waiters` are single payloads' requests, one a row; they get whether the row was
+    there before.
+    """
+
+    __slots__ = (
+        "block",
+        "claim",
+        "complete",
+        "digest",
+        "digest_before",
+        "endpoint",
+        "first_line",
+        "indices",
+        "lines",
+        "put_at",
+        "received_ms",
+        "rejects",
+        "rows",
+        "size_bytes",
+        "source",
+        "waiters",
+    )
+
+    def __init__(self, source: Source | None, endpoint: str, received_ms: int, rows: list[Payload]) -> None:
+        self.source = source
+        self.endpoint = endpoint
+        self.received_ms = received_ms
+        self.rows = rows
+        self.rejects: list[Reject] = []
+        self.indices: list[int] | None = None
+        self.block = b""
+        self.lines = 0
+        self.first_line = 1
+        self.digest = b""
+        self.digest_before = b""
+        self.complete = False
+        self.claim: Claim | None = None
+        self.waiters: list[Future[bool]] = []
+        self.size_bytes = 0
+        self.put_at = 0.0
+
+    @property
+    def count(self) -> int:
+        """Rows for the database: accepted and rejected ones."""
+        return len(self.rows) + len(self.rejects)
+
+    def measure(self) -> None:
+        """Fix `size_bytes`, once the segment is what it will be."""
+        self.size_bytes = len(self.block) + LINE_COST_BYTES * self.count
+
+    def rejected_rows(self) -> list[RejectedRow]:
+        """The rejects as rows of the table `rejected`."""
+        name = self.source.name if self.source else ""
+        at = timestamp(self.received_ms)
+        return [
+            (
+                at,
+                name,
+                self.first_line + reject.index,
+                f"{reject.reason}: {reject.detail}".replace("\0", "\\0"),
+                reject.raw,
+            )
+            for reject in self.rejects
+        ]
+
+    def halves(self) -> list["Segment"]:
+        """The segment as two, cut between lines (or between single payloads); itself where it has only one row."""
+        if self.source is None:
+            half = len(self.rows) // 2
+            return [self._singles(0, half), self._singles(half, len(self.rows))] if half else [self]
+        if self.lines < 2:
+            return [self]
+        half = self.lines // 2
+        cut = 0
+        for _ in range(half):
+            cut = self.block.index(b"\n", cut) + 1
+        return [self._lines(0, half, 0, cut), self._lines(half, self.lines, cut, len(self.block))]
+
+    def refused(self, detail: str) -> "Segment":
+        """The same line, as one that the database refuses."""
+        index = self.indices[0] if self.indices else 0
+        raw = self.block[:-1] if self.block else msgspec.json.encode(self.rows[0])
+        segment = self._lines(0, self.lines, 0, len(self.block))
+        segment.rows, segment.indices = [], []
+        segment.rejects = [Reject(index, "refused", detail, raw)]
+        segment.measure()
+        return segment
+
+    def _singles(self, start: int, stop: int) -> "Segment":
+        part = Segment(None, self.endpoint, self.received_ms, self.rows[start:stop])
+        part.waiters = self.waiters[start:stop]
+        part.claim, part.put_at = self.claim, self.put_at
+        part.measure()
+        return part
+
+    def _lines(self, start: int, stop: int, cut: int, end: int) -> "Segment":
+        indices = self.indices if self.indices is not None else list(range(len(self.rows)))
+        chosen = [at for at, index in enumerate(indices) if start <= index < stop]
+        part = Segment(self.source, self.endpoint, self.received_ms, [self.rows[at] for at in chosen])
+        part.indices = [indices[at] - start for at in chosen]
+        part.rejects = [
+            msgspec.structs.replace(reject, index=reject.index - start)
+            for reject in self.rejects
+            if start <= reject.index < stop
+        ]
+        part.block, part.lines, part.first_line = self.block[cut:end], stop - start, self.first_line + start
+        part.complete = self.complete and stop == self.lines
+        part.digest = part.digest_before = b""
+        if self.digest:
+            digest = Digest(self.digest_before)
+            digest.update(self.block[:cut])
+            part.digest_before = digest.state()
+            digest.update(part.block)
+            part.digest = self.digest if stop == self.lines else digest.state()
+        part.put_at = self.put_at
+        part.measure()
+        return part
+
+
+class Backlog:
+    """Segments in the order they came, bounded; what is being written still counts until it is released."""
+
+    def __init__(self, max_rows: int, max_bytes: int) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._queue: deque[Segment] = deque()
+        self.rows = 0
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Producers must wait."""
+        return self.rows >= self._max_rows or self.bytes >= self._max_bytes
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first segment that is not being written was put."""
+        return self._queue[0].put_at if self._queue else None
+
+    def add(self, segment: Segment, now: float) -> None:
+        """Put a segment at the end; `now` on the monotonic clock."""
+        segment.put_at = now
+        segment.measure()
+        self._count(segment, 1)
+        self._queue.append(segment)
+
+    def add_single(self, row: Payload, endpoint: str, received_ms: int, waiter: "Future[bool]", now: float) -> None:
+        """Put a single payload, beside those of the same millisecond."""
+        last = self._queue[-1] if self._queue else None
+        if last is None or last.received_ms != received_ms or last.source or last.claim or last.endpoint != endpoint:
+            last = Segment(None, endpoint, received_ms, [])
+            last.put_at = now
+            self._queue.append(last)
+        last.rows.append(row)
+        last.waiters.append(waiter)
+        cost = LINE_COST_BYTES * 3
+        last.size_bytes += cost
+        self.rows += 1
+        self.bytes += cost
+
+    def reaches(self, max_rows: int, max_bytes: int) -> bool:
+        """Whether what waits fills a batch."""
+        return self.rows >= max_rows or self.bytes >= max_bytes
+
+    def take(self, max_rows: int, max_bytes: int) -> list[Segment]:
+        """The next batch: whole segments, at least one where any waits."""
+        batch: list[Segment] = []
+        rows = size_bytes = 0
+        while self._queue:
+            segment = self._queue[0]
+            rows += segment.count
+            size_bytes += segment.size_bytes
+            if batch and (rows > max_rows or size_bytes > max_bytes):
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    def release(self, segments: Iterable[Segment]) -> None:
+        """These are committed, or given up."""
+        for segment in segments:
+            self._count(segment, -1)
+
+    def expire(self, put_before: float) -> list[Segment]:
+        """Take out the single payloads that have waited since before then."""
+        overdue = [segment for segment in self._queue if segment.waiters and segment.put_at < put_before]
+        if overdue:
+            gone = set(map(id, overdue))
+            self._queue = deque(segment for segment in self._queue if id(segment) not in gone)
+            self.release(overdue)
+        return overdue
+
+    def drop_all(self) -> list[Segment]:
+        """Take out everything that is not being written."""
+        dropped = list(self._queue)
+        self._queue.clear()
+        self.release(dropped)
+        return dropped
+
+    def _count(self, segment: Segment, sign: int) -> None:
+        self.rows += sign * segment.count
+        self.bytes += sign * segment.size_bytes

@@ -1,0 +1,121 @@
+"""`collector doctor`: which database is in use, and what it lacks."""
+
+import msgspec
+
+from collector.database import Database
+from collector.migrate import TIMESCALEDB, choose_engine, current, licence, migrations
+from collector.store.admin import Admin, connected
+
+OLDEST_TIMESCALEDB = (2, 20)
+"""The oldest release whose columnstore commands the schema uses."""
+BROKEN_JOBS = {"18.7", "17.12", "16.16"}
+BROKEN_JOBS_UNTIL = (2, 31, 2)
+"""These servers make every background job of older TimescaleDB fail."""
+
+
+class Policy(msgspec.Struct):
+    """A background job of TimescaleDB."""
+
+    name: str
+    table: str
+    every: str
+    last_status: str | None
+    config: str
+
+
+class Diagnosis(msgspec.Struct):
+    """What `collector doctor` found; `problems` need doing something, `missing` is what a community TimescaleDB would
+    add.
+    """
+
+    server: str
+    private: bool
+    engine: str | None
+    timescaledb: str | None
+    licence: str | None
+    schema: int
+    schema_of_program: int
+    settings: dict[str, str]
+    policies: list[Policy]
+    missing: list[str]
+    problems: list[str]
+
+
+def diagnose(database: Database) -> Diagnosis:
+    """Ask the database. Raises StoreDown where it cannot be reached."""
+    with connected(database.url) as admin:
+        version, engine = current(admin)
+        timescaledb = admin.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+        found = Diagnosis(
+            server=admin.value("SELECT current_setting('server_version')").split()[0],
+            private=database.private is not None,
+            engine=engine,
+            timescaledb=timescaledb,
+            licence=licence(admin),
+            schema=version,
+            schema_of_program=migrations()[-1].version,
+            settings={
+                name: admin.value("SELECT current_setting(%s)", (name,)) for name in ("fsync", "synchronous_commit")
+            },
+            policies=_policies(admin) if timescaledb and licence(admin) == "timescale" else [],
+            missing=[],
+            problems=[],
+        )
+        _judge(found, admin)
+    return found
+
+
+def _policies(admin: Admin) -> list[Policy]:
+    rows = admin.rows(
+        """SELECT job.proc_name, coalesce(cagg.view_name, job.hypertable_name, ''), job.schedule_interval::text,
+                  stats.last_run_status, job.config::text
+           FROM timescaledb_information.jobs AS job
+           LEFT JOIN timescaledb_information.job_stats AS stats USING (job_id)
+           LEFT JOIN timescaledb_information.continuous_aggregates AS cagg
+                  ON cagg.materialization_hypertable_name = job.hypertable_name
+           WHERE job.proc_name LIKE 'policy_%' AND job.hypertable_name IS NOT NULL
+           ORDER BY 1, 2"""
+    )
+    return [Policy(*row) for row in rows]
+
+
+def _judge(found: Diagnosis, admin: Admin) -> None:
+    if found.schema < found.schema_of_program:
+        found.problems.append(
+            f"schema {found.schema} is older than the program's {found.schema_of_program}: run `collector migrate`"
+        )
+    if found.schema > found.schema_of_program:
+        found.problems.append(
+            f"schema {found.schema} is newer than the program's {found.schema_of_program}: upgrade the collector"
+        )
+    if found.settings["fsync"] != "on":
+        found.problems.append("fsync is off: a crash of the machine loses what was acknowledged")
+    if found.settings["synchronous_commit"] == "off":
+        found.problems.append("synchronous_commit is off: a crash of the server loses what was acknowledged")
+    if found.timescaledb:
+        _judge_timescaledb(found, found.timescaledb)
+    if found.engine != TIMESCALEDB:
+        found.missing += [
+            "columnar storage",
+            "incremental aggregates (stats_5m is computed at each read)",
+            "retention by policy",
+        ]
+        if found.engine and choose_engine(admin) == TIMESCALEDB:
+            found.problems.append(
+                "the server has community TimescaleDB, but this schema was made without it; dump into a new database"
+            )
+
+
+def _judge_timescaledb(found: Diagnosis, text: str) -> None:
+    version = tuple(int(part) for part in text.split("-")[0].split("."))
+    if version < OLDEST_TIMESCALEDB:
+        found.problems.append(f"TimescaleDB {text} is older than {'.'.join(map(str, OLDEST_TIMESCALEDB))}")
+    if found.server in BROKEN_JOBS and version < BROKEN_JOBS_UNTIL:
+        found.problems.append(
+            f"PostgreSQL {found.server} makes every job of TimescaleDB {text} fail: upgrade TimescaleDB"
+        )
+    if found.licence != "timescale":
+        found.missing.append("the community edition (timescaledb.license = timescale)")
+    failed = [policy.name for policy in found.policies if policy.last_status == "Failed"]
+    if failed:
+        found.problems.append(f"jobs that failed at their last run: {', '.join(failed)}")

@@ -1,0 +1,35 @@
+"""What the collector counts. Every line that came in ends as stored, rejected or repeated, so that at rest
+received = stored + rejected + repeated, and `collector_backlog_rows` is what is still under way.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECEIVED = Counter("collector_received", "Lines and single payloads taken in, blank lines not counted", ["endpoint"])
+STORED = Counter("collector_stored", "Lines and single payloads committed as rows", ["endpoint"])
+REJECTED = Counter("collector_rejected", "Lines and single payloads that could not be accepted", ["endpoint", "reason"])
+REPEATED = Counter(
+    "collector_repeated", "Lines and single payloads left out: committed before, or taken over", ["endpoint"]
+)
+FAILED = Counter(
+    "collector_failed", "Lines and single payloads given back to the client unstored, with a 503", ["endpoint"]
+)
+
+BATCHES = Counter("collector_batches", "Transactions committed", ["writer"])
+BATCH_ROWS = Histogram(
+    "collector_batch_rows",
+    "Rows of a transaction",
+    ["writer"],
+    buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000),
+)
+COMMIT_SECONDS = Histogram(
+    "collector_commit_seconds",
+    "From the beginning of a transaction to its commit",
+    ["writer"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+RETRIES = Counter("collector_retries", "Transactions that had to be tried again", ["writer", "why"])
+BACKLOG_ROWS = Gauge(
+    "collector_backlog_rows", "Rows taken in and not committed yet", ["writer"], multiprocess_mode="livesum"
+)
+BACKLOG_BYTES = Gauge("collector_backlog_bytes", "Bytes of the same", ["writer"], multiprocess_mode="livesum")
+OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way", multiprocess_mode="livesum")

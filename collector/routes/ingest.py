@@ -1,0 +1,86 @@
+"""An endpoint that takes measurements: a raw ASGI handler, because an answer may begin before the request has ended.
+
+Here a request is told apart: one payload, or lines (`routes.lines`).
+"""
+
+from typing import Any
+
+from collector import metrics
+from collector.batch import Claim
+from collector.body import Receive, decompressor, whole
+from collector.errors import BadRequest, Problem, StoreDown, Unavailable, UnsupportedMedia
+from collector.messages import decode_single
+from collector.progress import Digest, parse_key
+from collector.routes.lines import LinesRequest
+from collector.routes.responses import Send, send_problem
+from collector.service import Service
+
+SINGLE_TYPES = {"", "application/json"}
+LINES_TYPES = {
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/json-lines",
+}
+
+_NO_CONTENT = {"type": "http.response.start", "status": 204, "headers": []}
+_REPLAYED = {"type": "http.response.start", "status": 204, "headers": [(b"idempotent-replayed", b"true")]}
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class Ingest:
+    """POST on one endpoint."""
+
+    def __init__(self, service: Service, endpoint: str) -> None:
+        self._service = service
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+            if media_type in SINGLE_TYPES:
+                await self._single(headers, receive, send)
+            elif media_type in LINES_TYPES:
+                await LinesRequest(self._service, self._endpoint, headers, receive, send).run()
+            else:
+                raise UnsupportedMedia(
+                    f"Content-Type {media_type[:80]!r} is not supported; send application/json or application/x-ndjson"
+                )
+        except Problem as problem:
+            await send_problem(send, problem)
+        except StoreDown as exc:
+            await send_problem(send, Unavailable(f"the database is away: {exc}", retry_after_s=1))
+
+    async def _single(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        service = self._service
+        decoder = decompressor(headers.get(b"content-encoding", b"").decode("latin-1"))
+        key = headers.get(b"idempotency-key")
+        source = source_name(self._endpoint, key) if key is not None else None
+        if b"stream-offset" in headers:
+            raise BadRequest("Stream-Offset goes with JSON lines (Content-Type: application/x-ndjson)")
+        body = await whole(receive, decoder, service.settings.max_single_bytes, headers.get(b"content-length"))
+        received_ms = service.now_ms()
+        try:
+            payload = decode_single(body)
+        except BadRequest:
+            metrics.RECEIVED.labels(self._endpoint).inc()
+            metrics.REJECTED.labels(self._endpoint, "invalid").inc()
+            raise
+        if source is None:
+            await service.singles.put_single(payload, self._endpoint, received_ms)
+            await send(_NO_CONTENT)
+        else:
+            digest = Digest()
+            digest.update(body + b"\n")
+            replayed = await service.singles.put_claimed(
+                payload, self._endpoint, received_ms, Claim(source, digest.seal())
+            )
+            await send(_REPLAYED if replayed else _NO_CONTENT)
+        await send(_END)
+
+
+def source_name(endpoint: str, key: bytes) -> str:
+    """The source in `progress` that an Idempotency-Key stands for."""
+    return f"{endpoint} {parse_key(key.decode('latin-1'))}"

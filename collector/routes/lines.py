@@ -1,0 +1,214 @@
+"""A request of JSON lines: read, cut, decoded and put, at the writer's pace; answered with a summary or with receipts
+on the way.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+from collector import metrics
+from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
+from collector.body import Decompressor, Receive, decompressor, pieces
+from collector.errors import BadRequest, Problem, Unavailable
+from collector.lines import Block, Event, Lines
+from collector.messages import Reject, decode_block
+from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
+from collector.routes.receipts import Receipts
+from collector.routes.responses import Send, send_json
+from collector.service import Service
+
+REPLAYED = [(b"idempotent-replayed", b"true")]
+
+
+class LinesRequest:
+    """One request; `run` serves it. `interrupt` ends its reading, for a drain."""
+
+    def __init__(
+        self, service: Service, endpoint: str, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        self._service = service
+        self._endpoint = endpoint
+        self._headers = headers
+        self._receive = receive
+        self._send = send
+        self._lines = Lines(service.settings.max_line_bytes)
+        self._changed = asyncio.Event()
+        self._reading: asyncio.Future[Any] | None = None
+        self._interrupted = False
+        self._progress: Progress | None = None
+        self._resumption: Resumption | None = None
+        self._position = 0
+        """Physical lines of the stream that were read or left out."""
+        self._receipts: Receipts | None = None
+        self._source: Source
+
+    async def run(self) -> None:
+        """Serve the request. Raises Problem while no answer has begun."""
+        decoder = decompressor(self._header(b"content-encoding"))
+        wants_receipts = "application/x-ndjson" in self._header(b"accept")
+        with self._service.open_stream(self), metrics.OPEN_STREAMS.track_inprogress():
+            self._source = await self._begin()
+            self._source.changed = self._on_change
+            if wants_receipts:
+                self._receipts = Receipts(self._send, self._source, replayed=self._replayed)
+            try:
+                await self._read(decoder)
+                await self._settled()
+                answer: Problem | None = None
+            except Problem as problem:
+                answer = await self._explained(problem)
+            await self._answer(answer)
+
+    def interrupt(self) -> None:
+        """Read no more: what has come is stored and acknowledged, the client sends the rest again."""
+        self._interrupted = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    @property
+    def _replayed(self) -> bool:
+        return self._progress is not None and self._progress.complete
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
+
+    async def _begin(self) -> Source:
+        """Who the lines come from: the stream of a key, or this request alone."""
+        offset = parse_offset(self._header(b"stream-offset")) if b"stream-offset" in self._headers else 0
+        if b"idempotency-key" not in self._headers:
+            if offset:
+                raise BadRequest("Stream-Offset needs an Idempotency-Key, which names the stream")
+            return Source(f"{self._endpoint} #{uuid.uuid4()}", self._endpoint)
+        name = f"{self._endpoint} {parse_key(self._header(b'idempotency-key'))}"
+        progress = self._progress = await self._service.store.take_stream(name)
+        self._resumption = Resumption(progress, offset)
+        self._position = offset
+        source = Source(
+            name,
+            self._endpoint,
+            owner=progress.owner,
+            committed=progress.position,
+            accepted=progress.accepted,
+            rejected=progress.rejected,
+        )
+        if progress.rejected:
+            known = await self._service.store.rejected_lines(name, ERRORS_SPELLED_OUT)
+            source.errors = [(line, reason.partition(": ")[2]) for line, reason in known]
+        return source
+
+    async def _read(self, decoder: Decompressor) -> None:
+        async for data in pieces(self._next_message, decoder):
+            for event in self._lines.feed(data):
+                await self._take(event)
+        for event in self._lines.close():
+            await self._take(event)
+        if self._resumption is not None:
+            self._resumption.end()
+            if not self._replayed:
+                await self._service.streams.put(self._completion(self._resumption.digest))
+
+    async def _next_message(self) -> Any:
+        if self._interrupted:
+            raise self._draining()
+        self._reading = asyncio.ensure_future(self._receive())
+        try:
+            return await self._reading
+        except asyncio.CancelledError:
+            if self._source.failure is not None:
+                raise self._source.failure from None
+            if self._interrupted:
+                raise self._draining() from None
+            raise
+        finally:
+            self._reading = None
+
+    def _draining(self) -> Problem:
+        return Unavailable("the collector is shutting down; send the rest again", retry_after_s=1)
+
+    async def _take(self, event: Event) -> None:
+        """Put the event's lines, or what of them is new."""
+        segment = Segment(self._source, self._endpoint, self._service.now_ms(), [])
+        if self._resumption is not None:
+            new = self._resumption.admit(event)
+            self._count_repeated(event, new)
+            self._position = self._resumption.position
+            if new is None:
+                return
+            event = new
+            segment.digest_before, segment.digest = self._resumption.state_before, self._resumption.digest.state()
+            segment.first_line = self._position - _lines(event) + 1
+        else:
+            segment.first_line = self._position + 1
+            self._position += _lines(event)
+        segment.lines = _lines(event)
+        if isinstance(event, Block):
+            decoded = decode_block(event.data, event.lines)
+            segment.rows, segment.indices, segment.rejects = decoded.rows, decoded.indices, decoded.rejects
+            segment.block = event.data
+        else:
+            limit = self._service.settings.max_line_bytes
+            detail = f"the line has {event.size_bytes} bytes; at most {limit} are taken"
+            segment.rejects = [Reject(0, "too_long", detail, event.head)]
+        await self._service.streams.put(segment)
+
+    def _count_repeated(self, event: Event, new: Event | None) -> None:
+        if new is event:
+            return
+        if isinstance(event, Block):
+            skipped = event.data[: len(event.data) - (len(new.data) if isinstance(new, Block) else 0)]
+            count = sum(1 for line in skipped.split(b"\n") if line and not line.isspace())
+        else:
+            count = 1
+        metrics.RECEIVED.labels(self._endpoint).inc(count)
+        metrics.REPEATED.labels(self._endpoint).inc(count)
+
+    def _completion(self, digest: Digest) -> Segment:
+        """No lines, but the word that the stream is complete."""
+        last = Segment(self._source, self._endpoint, self._service.now_ms(), [])
+        last.first_line = self._position + 1
+        last.complete, last.digest = True, digest.seal()
+        return last
+
+    def _on_change(self) -> None:
+        """The writer has committed some of the lines, or never will."""
+        self._changed.set()
+        if self._receipts is not None:
+            self._receipts.wake()
+        if self._source.failure is not None and self._reading is not None:
+            self._reading.cancel()
+
+    async def _settled(self) -> None:
+        """Wait until all that was put is committed. Raises the source's failure."""
+        while self._source.waiting and self._source.failure is None:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._source.failure is not None:
+            raise self._source.failure
+
+    async def _explained(self, problem: Problem) -> Problem:
+        """The problem with what is committed in spite of it, once that is known."""
+        with contextlib.suppress(Problem):
+            await self._settled()
+        members = {"committed": self._source.committed, **self._source.summary(), **problem.members}
+        return type(problem)(problem.detail, retry_after_s=problem.retry_after_s, members=members)
+
+    async def _answer(self, problem: Problem | None) -> None:
+        source = self._source
+        if self._receipts is not None:
+            if problem is None:
+                await self._receipts.finish(source.summary())
+            elif self._interrupted:
+                await self._receipts.finish(None)
+            else:
+                await self._receipts.finish(problem.body())
+            return
+        if problem is None and source.rejected and not source.accepted:
+            problem = BadRequest("no line could be accepted", members=source.summary())
+        if problem is not None:
+            raise problem
+        await send_json(self._send, 200, source.summary(), REPLAYED if self._replayed else [])
+
+
+def _lines(event: Event) -> int:
+    return event.lines if isinstance(event, Block) else 1

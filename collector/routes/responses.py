@@ -1,0 +1,34 @@
+"""Answers of the raw ASGI handlers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from collector.errors import Problem
+
+Send = Callable[[Any], Awaitable[None]]
+
+PROBLEM_JSON = b"application/problem+json"
+
+
+async def send_whole(
+    send: Send, status: int, content_type: bytes, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """An answer of one piece."""
+    every = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": every})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_json(
+    send: Send, status: int, document: object, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """A JSON document."""
+    await send_whole(send, status, b"application/json", msgspec.json.encode(document), headers)
+
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """An RFC 9457 problem document, with Retry-After where the problem passes."""
+    headers = [] if problem.retry_after_s is None else [(b"retry-after", str(problem.retry_after_s).encode())]
+    await send_whole(send, problem.status, PROBLEM_JSON, msgspec.json.encode(problem.body()), headers)

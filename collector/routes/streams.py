@@ -1,0 +1,37 @@
+"""GET /streams/{key}: how far a keyed request or stream is committed."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import get
+from litestar.params import Parameter
+
+from collector.errors import BadRequest, NotFound
+from collector.progress import parse_key
+from collector.service import Service
+
+INGEST_ENDPOINTS = ("/stats",)
+
+
+class StreamState(msgspec.Struct):
+    """What of a stream is stored; a client that was cut goes on after `committed` lines."""
+
+    committed: int
+    """Physical lines, blank ones too."""
+    rejected: int
+    complete: bool
+
+
+@get("/streams/{key:str}", tags=["streams"], summary="How far a stream is committed")
+async def get_stream(
+    service: Service,
+    key: str,
+    endpoint: Annotated[str, Parameter(description="Where the stream was posted.")] = "/stats",
+) -> StreamState:
+    """What is committed under an Idempotency-Key."""
+    if endpoint not in INGEST_ENDPOINTS:
+        raise BadRequest(f"endpoint: one of {', '.join(INGEST_ENDPOINTS)}")
+    progress = await service.store.find_progress(f"{endpoint} {parse_key(key)}")
+    if progress is None:
+        raise NotFound(f"no request with this key is known at {endpoint}")
+    return StreamState(progress.position, progress.rejected, progress.complete)

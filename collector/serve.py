@@ -1,0 +1,98 @@
+"""`collector serve`: granian with one or more workers, each a process with its own writers."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+from granian.constants import Interfaces, Loops
+from granian.server import Server
+from litestar import Litestar
+
+from collector import logs
+from collector.database import Database, database_of
+from collector.errors import CollectorError, StoreDown
+from collector.migrate import check, migrate
+from collector.settings import Settings, exported, load
+
+log = structlog.get_logger()
+
+OPEN_REQUESTS = 4096
+"""Requests at once in a worker; an open stream is one for as long as it lasts."""
+KILL_AFTER_S = 4
+"""After the drain's own bound, which ends well before."""
+PR_SET_PDEATHSIG = 1
+
+
+def serve(settings: Settings, *, migrate_first: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
+    logs.configure(settings)
+    with database_of(settings) as database, _metrics_folder(settings.workers):
+        _prepare(database, migrate_first=migrate_first or database.private is not None)
+        os.environ.update(exported(settings))
+        log.info("listening", url=f"http://{settings.host}:{settings.port}", workers=settings.workers, pid=os.getpid())
+        Server(
+            "collector.serve:worker",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            loop=Loops.asyncio,
+            workers=settings.workers,
+            backpressure=OPEN_REQUESTS,
+            websockets=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=round(settings.drain_s) + KILL_AFTER_S,
+            log_enabled=settings.log_level == "debug",
+            factory=True,
+        ).serve()
+
+
+def worker() -> Litestar:
+    """The application of a worker process, called by granian."""
+    from collector.app import create_app
+    from collector.service import Service
+
+    _end_with_parent()
+    settings = load()
+    logs.configure(settings)
+    stack = contextlib.ExitStack()  # lives as long as the process
+    database = stack.enter_context(database_of(settings))
+    return create_app(lambda: Service(settings, database.url, recover=database.recover))
+
+
+def _prepare(database: Database, *, migrate_first: bool) -> None:
+    try:
+        if migrate_first:
+            migrate(database.url)
+        else:
+            check(database.url)
+    except StoreDown as exc:
+        if migrate_first:
+            raise CollectorError(f"cannot migrate: {exc}") from exc
+        log.warning("the database is away; not ready until it is there", why=str(exc))
+
+
+@contextlib.contextmanager
+def _metrics_folder(workers: int) -> Iterator[None]:
+    """Several workers share their metrics through files; whichever is asked answers for all."""
+    if workers == 1:
+        yield
+        return
+    folder = Path(tempfile.mkdtemp(prefix="collector-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed drains and ends, rather than keep the port."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

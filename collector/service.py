@@ -1,0 +1,121 @@
+"""What the endpoints work with: the store, the writers, the streams under way; and how all of it starts and ends."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from collector.errors import StoreDown, StoreError
+from collector.settings import Settings
+from collector.store.reading import Store
+from collector.writer import Writer
+
+log = structlog.get_logger()
+
+HOUSEKEEPING_S = 600.0
+
+
+class Interruptible(Protocol):
+    """A request that can be told to read no more."""
+
+    def interrupt(self) -> None: ...
+
+
+class Service:
+    """One process's share of the collector.
+
+    Single payloads and streams have a writer, and so a connection, each: a payload need not wait for a stream's large
+    batch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        recover: Callable[[], object] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = Store(url, settings.read_database_url)
+        self.singles = Writer("singles", url, settings, recover)
+        self.streams = Writer("streams", url, settings, recover)
+        self.draining = False
+        self._clock = clock
+        self._open: set[Interruptible] = set()
+        self._no_streams = asyncio.Event()
+        self._no_streams.set()
+        self._housekeeping: asyncio.Task[None] | None = None
+
+    def now_ms(self) -> int:
+        """The moment of reception, epoch milliseconds."""
+        return int(self._clock() * 1000)
+
+    async def start(self) -> None:
+        """Begin to work; the database need not be there yet."""
+        await self.store.open()
+        self.singles.start()
+        self.streams.start()
+        self._housekeeping = asyncio.create_task(self._keep_house())
+
+    @contextlib.contextmanager
+    def open_stream(self, request: Interruptible) -> Iterator[None]:
+        """The request is under way; a drain interrupts it."""
+        self._open.add(request)
+        self._no_streams.clear()
+        if self.draining:
+            request.interrupt()
+        try:
+            yield
+        finally:
+            self._open.discard(request)
+            if not self._open:
+                self._no_streams.set()
+
+    def drain(self) -> None:
+        """Streams end with a last receipt; no new ones are read. Called once, when the process is told to end."""
+        if self.draining:
+            return
+        self.draining = True
+        log.info("draining", streams=len(self._open))
+        for request in list(self._open):
+            request.interrupt()
+
+    async def stop(self) -> None:
+        """End within `drain_s`: what was taken in is stored and acknowledged, or given back."""
+        self.drain()
+        deadline = time.monotonic() + self.settings.drain_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_s):
+                await self._no_streams.wait()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        left_s = max(0.5, deadline - time.monotonic())
+        await asyncio.gather(self.singles.stop(left_s), self.streams.stop(left_s))
+        await self.store.close()
+
+    async def unready(self) -> list[str]:
+        """Why nothing should be sent here; empty when all is well."""
+        if self.draining:
+            return ["shutting down"]
+        try:
+            async with asyncio.timeout(3):
+                return await self.store.unsafe_settings()
+        except (StoreDown, TimeoutError) as exc:
+            return [f"the database is away: {exc}"]
+
+    async def _keep_house(self) -> None:
+        settings = self.settings
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            with contextlib.suppress(StoreError):
+                gone = await self.store.forget_old(
+                    keys=timedelta(hours=settings.key_retention_h),
+                    tokens=timedelta(days=settings.token_retention_days),
+                    rejected=timedelta(days=settings.rejected_retention_days),
+                )
+                log.info("housekeeping", keys=gone[0], tokens=gone[1], rejected=gone[2])

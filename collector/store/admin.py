@@ -1,0 +1,56 @@
+"""Connections for `collector migrate` and `collector doctor`: few, short and synchronous."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from collector.errors import StoreDown
+from collector.store.connection import conninfo
+from collector.store.translate import message
+
+
+class Admin:
+    """A connection in autocommit mode. Methods raise StoreDown for whatever the database says."""
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with _translating():
+            return self._connection.execute(sql.encode(), parameters or None).fetchall()
+
+    def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:
+        """The first column of the only row, None without a row."""
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def run(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
+        """Statements without an answer: one with parameters, or a whole script without."""
+        with _translating():
+            self._connection.execute(sql.encode(), parameters or None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        with _translating(), self._connection.transaction():
+            yield
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Admin]:
+    """Connect; raises StoreDown where the database cannot be reached."""
+    with _translating():
+        connection = psycopg.connect(conninfo(url), autocommit=True)
+    with connection:
+        yield Admin(connection)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise StoreDown(message(exc)) from exc

@@ -1,0 +1,20 @@
+"""The SQL files: where they are, and the named queries in schema/queries.sql."""
+
+import re
+from pathlib import Path
+
+
+def schema_folder() -> Path:
+    """The folder schema/: inside the package where it was installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_schema"
+    return installed if installed.is_dir() else package.parent / "schema"
+
+
+def parse(text: str) -> dict[str, bytes]:
+    """Queries by name, from a file in which each begins with a line `-- name: …`."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return {name: body.strip().rstrip(";").encode() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+QUERIES = parse((schema_folder() / "queries.sql").read_text())

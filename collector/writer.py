@@ -1,0 +1,341 @@
+"""The writer: group commit of everything that waits, and acknowledgement after COMMIT, never before.
+
+A writer is one task with one connection. While a transaction is under way the next batch gathers; so the more comes in,
+the larger the batches. Whatever fails is tried again until it is stored, refused by the database for good, or given
+back to the client.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from collector import metrics
+from collector.batch import ERRORS_SPELLED_OUT, Backlog, Claim, Segment
+from collector.errors import (
+    BadRequest,
+    CommitUnknown,
+    Conflict,
+    KeyReused,
+    Problem,
+    RowRefused,
+    StoreDown,
+    StoreError,
+    Unavailable,
+    WriterFenced,
+)
+from collector.messages import Payload
+from collector.settings import Settings
+from collector.store.writing import Outcome, WriterSession
+
+log = structlog.get_logger()
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MAX_S = 1.0
+"""Between two tries while the database is away: soon enough to go on within a second or two of its return."""
+EXPIRE_EVERY_S = 0.25
+RATE_WEIGHT = 0.2
+"""Of the newest transaction in the moving average of rows a second."""
+
+SHUTTING_DOWN = "the collector is shutting down; what it has not acknowledged was not stored"
+AWAY = "the database is away or does not keep up; this was not stored"
+UNKNOWN = (
+    "the database went away during the commit: whether this was stored is not known; repeat it with its Idempotency-Key"
+)
+
+
+class Writer:
+    """Takes segments, stores them, and tells those who wait.
+
+    `recover` is called, in a thread, when the database is away: it starts the private server again.
+    """
+
+    def __init__(self, name: str, url: str, settings: Settings, recover: Callable[[], object] | None = None) -> None:
+        self.name = name
+        self._settings = settings
+        self._recover = recover
+        self._session = WriterSession(url, f"writer {uuid.uuid4()}")
+        self._backlog = Backlog(settings.backlog_rows, settings.backlog_bytes)
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._claims: dict[str, asyncio.Future[bool]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._rows_per_s = 0.0
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._expire())]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Write what waits, for `timeout_s` at most; what is left then is given back unstored."""
+        self._stopping = True
+        self._work.set()
+        await asyncio.wait(self._tasks[:1], timeout=timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._give_back(self._backlog.drop_all(), Unavailable(SHUTTING_DOWN, retry_after_s=1))
+        with contextlib.suppress(StoreError):
+            await self._session.forget()
+
+    def retry_after_s(self) -> int:
+        """How long the backlog takes at the rate of late: whole seconds, 1 to 60."""
+        return max(1, min(60, round(self._backlog.rows / self._rows_per_s))) if self._rows_per_s else 1
+
+    # Producers
+
+    async def put(self, segment: Segment) -> None:
+        """Put a segment of a stream; waits while the backlog is full. Raises the source's failure."""
+        source = segment.source
+        assert source is not None
+        while self._backlog.full and source.failure is None:
+            await self._wait_for_room()
+        if source.failure is None and self._stopping:
+            source.failure = Unavailable(SHUTTING_DOWN, retry_after_s=1)
+        if source.failure is not None:
+            raise source.failure
+        metrics.RECEIVED.labels(segment.endpoint).inc(segment.count)
+        source.waiting += 1
+        self._backlog.add(segment, time.monotonic())
+        self._work.set()
+
+    async def put_single(self, row: Payload, endpoint: str, received_ms: int) -> None:
+        """Store one payload; returns after its commit. Raises Unavailable, BadRequest where the database refuses it."""
+        metrics.RECEIVED.labels(endpoint).inc()
+        if self._backlog.full or self._stopping:
+            await self._single_room(endpoint)
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._backlog.add_single(row, endpoint, received_ms, waiter, time.monotonic())
+        self._work.set()
+        await waiter
+
+    async def put_claimed(self, row: Payload, endpoint: str, received_ms: int, claim: Claim) -> bool:
+        """Store one payload once for its key; True where it was there before. Raises KeyReused, too."""
+        while (other := self._claims.get(claim.source)) is not None:
+            await asyncio.wait([other])
+        metrics.RECEIVED.labels(endpoint).inc()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._claims[claim.source] = waiter
+        try:
+            if self._backlog.full or self._stopping:
+                await self._single_room(endpoint)
+            segment = Segment(None, endpoint, received_ms, [row])
+            segment.claim, segment.waiters = claim, [waiter]
+            self._backlog.add(segment, time.monotonic())
+            self._work.set()
+            return await waiter
+        finally:
+            del self._claims[claim.source]
+            waiter.cancel()
+
+    async def _single_room(self, endpoint: str) -> None:
+        problem = Unavailable(SHUTTING_DOWN, retry_after_s=1)
+        try:
+            async with asyncio.timeout(self._settings.single_wait_s):
+                while self._backlog.full and not self._stopping:
+                    await self._wait_for_room()
+        except TimeoutError:
+            problem = Unavailable(AWAY, retry_after_s=self.retry_after_s())
+        if self._backlog.full or self._stopping:
+            metrics.REJECTED.labels(endpoint, "unavailable").inc()
+            raise problem
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        await self._room.wait()
+
+    # Writing
+
+    async def _run(self) -> None:
+        settings = self._settings
+        while True:
+            oldest_at = self._backlog.oldest_at
+            if oldest_at is None:
+                if self._stopping:
+                    return
+                self._work.clear()
+                await self._work.wait()
+                continue
+            wait_s = oldest_at + settings.batch_age_ms / 1000 - time.monotonic()
+            if (
+                wait_s > 0
+                and not self._stopping
+                and not self._backlog.reaches(settings.batch_rows, settings.batch_bytes)
+            ):
+                await asyncio.sleep(wait_s)
+            batch = self._backlog.take(settings.batch_rows, settings.batch_bytes)
+            self._show_backlog()
+            try:
+                await self._commit(batch)
+            except asyncio.CancelledError:
+                self._give_back(batch, Unavailable(UNKNOWN, retry_after_s=1))
+                raise
+            finally:
+                self._backlog.release(batch)
+                self._show_backlog()
+                self._room.set()
+
+    async def _commit(self, segments: list[Segment]) -> None:
+        """Store the segments, or what of them the database does not refuse: found by halving."""
+        try:
+            outcome = await self._stored_once(segments)
+        except RowRefused as exc:
+            if len(segments) > 1:
+                halves = [segments[: len(segments) // 2], segments[len(segments) // 2 :]]
+            else:
+                halves = [[part] for part in segments[0].halves()]
+            if len(halves) == 1:
+                await self._refuse(segments[0], str(exc))
+                return
+            if len(segments) == 1 and segments[0].source is not None:
+                segments[0].source.waiting += 1
+            for half in halves:
+                await self._commit(half)
+            return
+        for segment in segments:
+            self._acknowledge(segment, outcome)
+        for source in {segment.source for segment in segments if segment.source is not None}:
+            source.changed()
+
+    async def _refuse(self, segment: Segment, why: str) -> None:
+        """A row that the database does not take: a line goes to quarantine, a single payload back to its client."""
+        log.warning("row refused by the database", source=segment.source and segment.source.name, why=why)
+        if segment.source is not None:
+            await self._commit([segment.refused(why)])
+        else:
+            self._give_back([segment], BadRequest(f"the database refuses this payload: {why}"), reason="refused")
+
+    async def _stored_once(self, segments: list[Segment]) -> Outcome:
+        """One transaction, tried until it commits; overdue single payloads leave it on the way. Raises RowRefused."""
+        backoff_s = BACKOFF_FIRST_S
+        while segments:
+            began_at = time.monotonic()
+            try:
+                found: Outcome | None = await self._session.write(segments)
+            except RowRefused:
+                raise
+            except CommitUnknown as exc:
+                self._note_retry(exc)
+                found = await self._settled(segments)
+            except StoreError as exc:
+                self._note_retry(exc)
+                backoff_s = await self._back_off(exc, backoff_s)
+                found = None
+            if found is not None:
+                self._measure(segments, time.monotonic() - began_at)
+                return found
+            self._give_back_overdue(segments)
+        return Outcome()
+
+    async def _settled(self, segments: list[Segment]) -> Outcome | None:
+        """What a transaction found whose COMMIT was cut; None if it did not happen. Single payloads wait for it for a
+        while only.
+        """
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                return await self._session.settle()
+            except WriterFenced:
+                self._give_back(segments, Unavailable(UNKNOWN, retry_after_s=1))
+                segments.clear()
+                return None
+            except StoreDown as exc:
+                backoff_s = await self._back_off(exc, backoff_s)
+                for segment in self._overdue(segments):
+                    _tell(segment, Unavailable(UNKNOWN, retry_after_s=self.retry_after_s()))
+
+    async def _back_off(self, exc: StoreError, backoff_s: float) -> float:
+        if isinstance(exc, StoreDown) and self._recover is not None:
+            try:
+                await asyncio.to_thread(self._recover)
+            except Exception as error:
+                log.warning("the private server did not start", why=str(error))
+        await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 (spreads retries)
+        return min(BACKOFF_MAX_S, backoff_s * 2)
+
+    def _note_retry(self, exc: StoreError) -> None:
+        metrics.RETRIES.labels(self.name, type(exc).__name__).inc()
+        log.warning("transaction failed, trying again", writer=self.name, kind=type(exc).__name__, why=str(exc))
+
+    # Telling
+
+    def _acknowledge(self, segment: Segment, outcome: Outcome) -> None:
+        source = segment.source
+        if source is None:
+            self._acknowledge_single(segment, outcome)
+            return
+        source.waiting -= 1
+        if (source.name, source.owner) in outcome.fenced:
+            metrics.REPEATED.labels(segment.endpoint).inc(segment.count)
+            source.failure = source.failure or Conflict("another request has taken over this Idempotency-Key")
+            return
+        source.committed += segment.lines
+        source.accepted += len(segment.rows)
+        source.rejected += len(segment.rejects)
+        metrics.STORED.labels(segment.endpoint).inc(len(segment.rows))
+        for reject in segment.rejects:
+            metrics.REJECTED.labels(segment.endpoint, reject.reason).inc()
+            if len(source.errors) < ERRORS_SPELLED_OUT:
+                source.errors.append((segment.first_line + reject.index, reject.detail))
+
+    def _acknowledge_single(self, segment: Segment, outcome: Outcome) -> None:
+        claim = segment.claim
+        repeated = claim is not None and claim.source in outcome.repeats
+        (metrics.REPEATED if repeated else metrics.STORED).labels(segment.endpoint).inc(segment.count)
+        if claim is not None and repeated and outcome.repeats[claim.source] != claim.digest:
+            _tell(segment, KeyReused("this key came before with another payload"))
+            return
+        for waiter in segment.waiters:
+            if not waiter.done():
+                waiter.set_result(repeated)
+
+    def _give_back(self, segments: list[Segment], problem: Problem, reason: str = "unavailable") -> None:
+        """These were not stored; whoever waits is told."""
+        for segment in segments:
+            if segment.source is not None:
+                segment.source.waiting -= 1
+                segment.source.failure = segment.source.failure or problem
+                segment.source.changed()
+            metrics.REJECTED.labels(segment.endpoint, reason).inc(segment.count)
+            _tell(segment, problem)
+
+    def _overdue(self, segments: list[Segment]) -> list[Segment]:
+        put_before = time.monotonic() - self._settings.single_wait_s
+        return [segment for segment in segments if segment.waiters and segment.put_at < put_before]
+
+    def _give_back_overdue(self, segments: list[Segment]) -> None:
+        for segment in self._overdue(segments):
+            segments.remove(segment)
+            self._give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+
+    async def _expire(self) -> None:
+        """Give back single payloads that have waited for too long, while a transaction of others is under way."""
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_S)
+            overdue = self._backlog.expire(time.monotonic() - self._settings.single_wait_s)
+            if overdue:
+                self._give_back(overdue, Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+                self._show_backlog()
+                self._room.set()
+
+    def _measure(self, segments: list[Segment], took_s: float) -> None:
+        rows = sum(segment.count for segment in segments)
+        metrics.BATCHES.labels(self.name).inc()
+        metrics.BATCH_ROWS.labels(self.name).observe(rows)
+        metrics.COMMIT_SECONDS.labels(self.name).observe(took_s)
+        self._rows_per_s += RATE_WEIGHT * (rows / max(took_s, 1e-6) - self._rows_per_s)
+
+    def _show_backlog(self) -> None:
+        metrics.BACKLOG_ROWS.labels(self.name).set(self._backlog.rows)
+        metrics.BACKLOG_BYTES.labels(self.name).set(self._backlog.bytes)
+
+
+def _tell(segment: Segment, problem: Problem) -> None:
+    for waiter in segment.waiters:
+        if not waiter.done():
+            waiter.set_exception(problem)

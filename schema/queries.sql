@@ -1,0 +1,106 @@
+-- Named queries, each with its purpose; `%(name)s` are parameters. Lists come as JSON, which both sides handle in C.
+
+-- name: register_writer
+-- The writer's own row, whose position counts its transactions.
+INSERT INTO progress (source, owner, position) VALUES (%(source)s, 1, 0) ON CONFLICT (source) DO NOTHING;
+
+-- name: advance_writer
+-- In every transaction of a writer. No row: the writer was fenced.
+UPDATE progress SET position = %(position)s, updated_at = now() WHERE source = %(source)s RETURNING position;
+
+-- name: read_writer
+-- After a COMMIT that was cut: waits while that transaction may still happen, then tells whether it did.
+SELECT position FROM progress WHERE source = %(source)s FOR UPDATE;
+
+-- name: forget_writer
+-- At a clean end.
+DELETE FROM progress WHERE source = %(source)s;
+
+-- name: claim_singles
+-- Keys of single payloads; those that come back are new, the others are repeats.
+INSERT INTO progress (source, owner, position, complete, digest, accepted)
+SELECT source, 1, 1, true, decode(digest, 'hex'), 1
+FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text)
+ORDER BY source COLLATE "C"
+ON CONFLICT (source) DO NOTHING
+RETURNING source;
+
+-- name: find_progress
+-- How far sources are committed.
+SELECT source, owner, position, complete, digest, accepted, rejected
+FROM progress
+WHERE source = ANY (SELECT json_array_elements_text(%(sources)s::json));
+
+-- name: take_stream
+-- A request takes a key: it becomes the owner, and whoever was can commit nothing more. Waits for a commit of theirs under way.
+INSERT INTO progress (source, owner, position) VALUES (%(source)s, 1, 0)
+ON CONFLICT (source) DO UPDATE SET owner = progress.owner + 1, updated_at = now()
+RETURNING source, owner, position, complete, digest, accepted, rejected;
+
+-- name: advance_streams
+-- Compare-and-set on owner and position; sources that do not come back have moved on. Locked in order of their names.
+WITH step AS (
+    SELECT *
+    FROM json_to_recordset(%(steps)s::json) AS step (
+        source text, owner bigint, expected bigint, position bigint, complete boolean, digest text, accepted bigint, rejected bigint
+    )
+), locked AS MATERIALIZED (
+    SELECT source FROM progress WHERE source IN (SELECT source FROM step) ORDER BY source FOR UPDATE
+)
+UPDATE progress
+SET position   = step.position,
+    complete   = step.complete,
+    digest     = decode(step.digest, 'hex'),
+    accepted   = progress.accepted + step.accepted,
+    rejected   = progress.rejected + step.rejected,
+    updated_at = now()
+FROM step, locked
+WHERE progress.source = step.source
+  AND locked.source = step.source
+  AND progress.owner = step.owner
+  AND progress.position = step.expected
+  AND NOT progress.complete
+RETURNING progress.source, progress.owner;
+
+-- name: start_tokens
+-- Tokens come sorted; those that come back start a session now.
+INSERT INTO session_token (token)
+SELECT json_array_elements_text(%(tokens)s::json)
+ON CONFLICT (token) DO NOTHING
+RETURNING token;
+
+-- name: rejected_lines
+-- The first rejected lines of a stream, for the summary of one that is sent again.
+SELECT line, reason FROM rejected WHERE source = %(source)s ORDER BY line LIMIT %(limit)s;
+
+-- name: stats_page
+-- Newest first; the page goes on after (bucket, customer, content). Conditions are on the bucket, so that an index serves.
+SELECT bucket + INTERVAL '5 minutes', customer, content, cdn::text, p2p::text, sessions
+FROM stats_5m
+WHERE (%(from)s::timestamptz IS NULL OR bucket > %(from)s::timestamptz - INTERVAL '5 minutes')
+  AND (%(to)s::timestamptz IS NULL OR bucket <= %(to)s::timestamptz - INTERVAL '5 minutes')
+  AND (%(customer)s::text IS NULL OR customer = %(customer)s::text)
+  AND (%(content)s::text IS NULL OR content = %(content)s::text)
+  AND (%(after_bucket)s::timestamptz IS NULL
+       OR bucket < %(after_bucket)s::timestamptz
+       OR (bucket = %(after_bucket)s::timestamptz
+           AND (customer COLLATE "C", content COLLATE "C") > (%(after_customer)s::text, %(after_content)s::text)))
+ORDER BY bucket DESC, customer COLLATE "C", content COLLATE "C"
+LIMIT %(limit)s;
+
+-- name: readiness
+-- What must hold before anything is acknowledged.
+SELECT current_setting('fsync') AS fsync,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('transaction_read_only') AS read_only;
+
+-- name: forget_old
+-- Housekeeping: what is past its retention.
+WITH keys AS (
+    DELETE FROM progress WHERE updated_at < now() - %(keys)s::interval RETURNING 1
+), tokens AS (
+    DELETE FROM session_token WHERE created_at < now() - %(tokens)s::interval RETURNING 1
+), lines AS (
+    DELETE FROM rejected WHERE received_at < now() - %(rejected)s::interval RETURNING 1
+)
+SELECT (SELECT count(*) FROM keys), (SELECT count(*) FROM tokens), (SELECT count(*) FROM lines);

@@ -1,0 +1,225 @@
+"""A small collector in memory behind real sockets, with faults on request: what the load generator is tested against.
+
+It keeps the contract of POST /stats, GET /stats and GET /streams/{key}, as far as the simulator uses it, and stores
+rows in a plain list, so that the tests have a truth that is not the ledger's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from simulation.traffic import StatsPayload
+
+WINDOW_END = "2026-01-01T00:05:00Z"
+
+
+@dataclass
+class Stream:
+    """Lines of a key: all of them, stored or rejected."""
+
+    lines: list[bytes] = field(default_factory=list)
+    rejected: list[int] = field(default_factory=list)
+    complete: bool = False
+
+
+@dataclass
+class Faults:
+    """How often, or after what, things go wrong. Counters are used up."""
+
+    busy: int = 0  # requests answered 503 with Retry-After: 0
+    cut_before: int = 0  # single posts cut before they are stored
+    cut_after: int = 0  # single posts cut after they are stored, before the answer
+    cut_streams: int = 0  # streams cut …
+    cut_lines: int = 50  # … once so many lines of theirs are stored
+    silent: bool = False  # single posts get no answer, ever
+    refuse: int | None = None  # status of every POST
+    reject_every: int = 0  # a line whose number is a multiple of this is rejected
+
+
+class Standin:
+    """The server's state, and its handlers."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.stored: list[StatsPayload] = []
+        self.single_keys: set[str] = set()
+        self.streams: dict[str, Stream] = {}
+        self.requests = 0
+        self.url = ""
+        self.plants = False  # a byte more than was sent in every row
+        self.page_rows = 3  # small, so that paging happens
+        self.progress = asyncio.Event()  # set whenever something was stored
+
+    def store(self, body: bytes) -> None:
+        self.stored.append(msgspec.json.decode(body, type=StatsPayload))
+        self.progress.set()
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        if self.faults.busy > 0:
+            self.faults.busy -= 1
+            return web.json_response({"title": "busy"}, status=503, headers={"Retry-After": "0"})
+        if self.faults.refuse is not None:
+            return web.json_response({"title": "no", "detail": "refused on request"}, status=self.faults.refuse)
+        if request.content_type == "application/x-ndjson":
+            return await self._stream(request)
+        return await self._single(request)
+
+    async def _single(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        body = await request.read()
+        if self.faults.silent:
+            await asyncio.Event().wait()
+        if self.faults.cut_before > 0:
+            self.faults.cut_before -= 1
+            request.transport.abort()
+            return web.Response()
+        key = request.headers["Idempotency-Key"]
+        replayed = key in self.single_keys
+        if not replayed:
+            self.single_keys.add(key)
+            self.store(body)
+        if self.faults.cut_after > 0:
+            self.faults.cut_after -= 1
+            request.transport.abort()
+            return web.Response()
+        return web.Response(status=204, headers={"Idempotent-Replayed": "true"} if replayed else {})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        stream = self.streams.setdefault(request.headers["Idempotency-Key"], Stream())
+        offset = int(request.headers.get("Stream-Offset", "0"))
+        if offset > len(stream.lines):
+            return web.json_response({"title": "offset"}, status=409)
+        assert not stream.complete
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        number, rest = offset, b""
+        async for chunk in request.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                number += 1
+                if number <= len(stream.lines):
+                    if stream.lines[number - 1] != line:
+                        return web.json_response({"title": "other content"}, status=422)
+                    continue
+                self._line(stream, line)
+                if self.faults.cut_streams and len(stream.lines) >= self.faults.cut_lines:
+                    self.faults.cut_streams -= 1
+                    request.transport.abort()
+                    return response
+            await response.write(msgspec.json.encode({"committed": number, "rejected": len(stream.rejected)}) + b"\n")
+        assert rest == b"", "a stream ends with a whole line"
+        stream.complete = True
+        await response.write(msgspec.json.encode(_summary(stream)) + b"\n")
+        return response
+
+    def _line(self, stream: Stream, line: bytes) -> None:
+        stream.lines.append(line)
+        if self.faults.reject_every and len(stream.lines) % self.faults.reject_every == 0:
+            stream.rejected.append(len(stream.lines))
+        else:
+            self.store(line)
+
+    async def position(self, request: web.Request) -> web.Response:
+        assert request.query["endpoint"] == "/stats"
+        stream = self.streams.get(request.match_info["key"])
+        if stream is None:
+            return web.json_response({"title": "unknown"}, status=404)
+        position = {"committed": len(stream.lines), "rejected": len(stream.rejected), "complete": stream.complete}
+        return web.json_response(position)
+
+    async def stats(self, request: web.Request) -> web.Response:
+        rows = [row for row in self.rows() if row["customer"] == request.query.get("customer", row["customer"])]
+        start = int(request.query.get("next", "0"))
+        size = min(self.page_rows, int(request.query["limit"]))
+        end = start + size
+        return web.json_response({"rows": rows[start:end], "next": str(end) if end < len(rows) else None})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `stats` shows, counted anew from the stored rows, by the contract's words."""
+        table: dict[tuple[str, str], dict[str, Any]] = {}
+        seen: set[str] = set()
+        for payload in self.stored:
+            row = table.setdefault(
+                (payload.customer, payload.content),
+                {
+                    "time": WINDOW_END,
+                    "customer": payload.customer,
+                    "content": payload.content,
+                    "cdn": 0,
+                    "p2p": 0,
+                    "sessions": 0,
+                },
+            )
+            row["cdn"] += payload.cdn
+            row["p2p"] += payload.p2p
+            if payload.session_duration < 300_000:
+                row["sessions"] += payload.token not in seen
+                seen.add(payload.token)
+        for row in table.values() if self.plants else ():
+            row["cdn"] += 1
+        return list(table.values())
+
+    async def live(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+
+def _summary(stream: Stream) -> dict[str, Any]:
+    return {
+        "accepted": len(stream.lines) - len(stream.rejected),
+        "rejected": len(stream.rejected),
+        "errors": [{"line": line, "detail": "rejected on request"} for line in stream.rejected[:100]],
+    }
+
+
+async def _serve(standin: Standin, port: int) -> web.AppRunner:
+    app = web.Application(client_max_size=1 << 26)
+    app.router.add_post("/stats", standin.post)
+    app.router.add_get("/stats", standin.stats)
+    app.router.add_get("/streams/{key}", standin.position)
+    app.router.add_get("/health/live", standin.live)
+    app.router.add_get("/health/ready", standin.live)
+    app.router.add_get("/odd/stats", standin.live)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    host, port = runner.addresses[0][:2]
+    standin.url = f"http://{host}:{port}"
+    return runner
+
+
+async def as_process() -> None:
+    """Serve on $COLLECTOR_PORT until SIGTERM, like `collector serve`; given `plant`, show bytes that nobody sent."""
+    standin, ended = Standin(), asyncio.Event()
+    standin.page_rows = 10_000
+    standin.plants = "plant" in sys.argv
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    runner = await _serve(standin, int(os.environ["COLLECTOR_PORT"]))
+    print(f"stand-in at {standin.url}, pid {os.getpid()}", flush=True)
+    await ended.wait()
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def serving(standin: Standin) -> AsyncIterator[Standin]:
+    """Serve on a free port of the loopback while inside; `standin.url` tells where."""
+    runner = await _serve(standin, 0)
+    try:
+        yield standin
+    finally:
+        await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(as_process())

@@ -1,0 +1,90 @@
+"""Receipts: whatever they say in whatever steps, each line is booked once, and rightly."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulation.books import Books, Scheduled
+from simulation.ledger import Ledger
+from simulation.meter import Meter
+from simulation.receipts import Receipts, Refusal
+from simulation.traffic import Message, StatsPayload
+
+
+def written(lines: int) -> tuple[Receipts, Ledger, Meter]:
+    """A stream of lines whose `cdn` is 1 << (line number - 1), so that a sum tells which lines are in it."""
+    ledger, meter = Ledger("r", ["c"]), Meter()
+    receipts = Receipts(Books(ledger, meter, clock=lambda: 0.0))
+    for index in range(lines):
+        payload = StatsPayload(f"t{index}", "c", "x", 1, 0, 1 << index, 10**6)
+        receipts.open.append(Scheduled(0.0, Message(0.0, payload, b"{}", 0, index, True)))
+    return receipts, ledger, meter
+
+
+def bits(lines: set[int]) -> int:
+    return sum(1 << (line - 1) for line in lines)
+
+
+def acknowledged(ledger: Ledger) -> int:
+    return ledger.acknowledged[("c", "x")].cdn if ledger.acknowledged else 0
+
+
+@given(st.data())
+def test_every_line_is_booked_once(data: st.DataObject) -> None:
+    lines = data.draw(st.integers(1, 40))
+    bad = data.draw(st.sets(st.integers(1, lines)))
+    steps = sorted(data.draw(st.sets(st.integers(0, lines))))
+    receipts, ledger, meter = written(lines)
+    for step in steps:
+        line = msgspec.json.encode({"committed": step, "rejected": len([b for b in bad if b <= step])})
+        assert receipts.read(line) is False
+        assert not acknowledged(ledger) & bits(bad), "no rejected line is ever taken for stored"
+    summary = {"accepted": lines - len(bad), "rejected": len(bad), "errors": [{"line": b, "detail": ""} for b in bad]}
+    assert receipts.read(msgspec.json.encode(summary)) is True
+    assert acknowledged(ledger) == bits(set(range(1, lines + 1)) - bad)
+    assert (meter.acknowledged, meter.rejected, meter.unknown) == (lines - len(bad), len(bad), 0)
+
+
+@given(st.integers(1, 30), st.data())
+def test_lines_without_an_answer_are_unknown(lines: int, data: st.DataObject) -> None:
+    committed = data.draw(st.integers(0, lines))
+    receipts, ledger, meter = written(lines)
+    receipts.receipt(committed, 0)
+    receipts.abandon()
+    assert (meter.acknowledged, meter.unknown) == (committed, lines - committed)
+    assert acknowledged(ledger) == bits(set(range(1, committed + 1)))
+
+
+def test_rejected_lines_that_are_not_named_make_their_neighbours_unknown() -> None:
+    receipts, _, meter = written(10)
+    receipts.receipt(4, 0)
+    receipts.receipt(8, 2)
+    receipts.finish(2, [])
+    assert (meter.acknowledged, meter.unknown, meter.rejected) == (6, 4, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"committed": 11}',
+        b'{"committed": 4}',
+        b'{"committed": 6, "rejected": -1}',
+        b'{"accepted": 9, "rejected": 0}',
+        b"{}",
+        b"nonsense",
+        b"\xff",
+    ],
+)
+def test_a_receipt_that_cannot_be_true_is_refused(answer: bytes) -> None:
+    receipts, _, meter = written(10)
+    receipts.receipt(5, 0)
+    with pytest.raises(Refusal):
+        receipts.read(answer)
+    receipts.abandon()
+    assert (meter.acknowledged, meter.unknown) == (5, 5)
+
+
+def test_a_refusal_shows_the_problem() -> None:
+    assert "key is used" in str(Refusal.of(422, b'{"title": "Conflict", "detail": "key is used"}'))
+    assert "<html>" in str(Refusal.of(500, b"<html>"))

@@ -1,0 +1,80 @@
+"""Scenarios: drawn from a seed, the same everywhere, and the same again from a file."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from simulation import scenario as scenarios
+from simulation.scenario import Scenario, ScenarioError
+from simulation.strategies import draw
+from simulation.strategies import scenarios as drawn_scenarios
+
+ROOT = Path(__file__).parents[2]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn_scenarios())
+def test_a_scenario_survives_json(scenario: Scenario) -> None:
+    assert scenarios.decode(scenarios.encode(scenario)) == scenario
+    assert 20 <= len(scenario.profiles) <= 50
+    assert len({profile.name for profile in scenario.profiles}) == len(scenario.profiles)
+    assert {profile.transport for profile in scenario.profiles} == {"single", "stream"}
+
+
+def test_seeds_give_different_scenarios() -> None:
+    assert len({scenarios.encode(draw(seed)) for seed in range(5)}) == 5
+
+
+def test_a_seed_gives_the_same_scenario_whatever_else_is_loaded(tmp_path: Path) -> None:
+    """Hypothesis mixes constants of loaded local modules into most of its draws."""
+    program = tmp_path / "program.py"
+    (tmp_path / "neighbour.py").write_text(f"NUMBERS = {list(range(2, 64))}\nTEXTS = ['acme', 'fjord', 'juno']\n")
+    program.write_text(
+        "import sys\nimport neighbour\nfrom simulation import scenario\nfrom simulation.strategies import draw\n"
+        "sys.stdout.buffer.write(scenario.encode(draw(11)))\n"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONHASHSEED": "1"}
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert done.stdout == scenarios.encode(draw(11))
+    assert {path.name for path in tmp_path.iterdir()} <= {"program.py", "neighbour.py", "__pycache__"}, (
+        "nothing left behind"
+    )
+
+
+def test_a_file_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.json"
+    scenarios.save(draw(1), path)
+    assert scenarios.read(path) == draw(1)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "not a scenario"),
+        (b"[]", "array"),
+        (b'{"viewers": 1, "profiles": []}', "profiles"),
+        (b'{"viewers": 0, "profiles": []}', "viewers"),
+        (b'{"viewers": 1, "profiles": [{}]}', "name"),
+        (b'{"format": 2, "viewers": 1, "profiles": []}', "format"),
+        (b"[" * 100_000, "not a scenario"),
+        (b'{"viewers": "\xff"}', "not a scenario"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, content: bytes, named: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    with pytest.raises(ScenarioError, match=r"bad\.json") as caught:
+        scenarios.read(path)
+    assert named in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot read"):
+        scenarios.read(tmp_path / "none.json")
+    with pytest.raises(ScenarioError, match="cannot write"):
+        scenarios.save(draw(1), tmp_path / "no folder" / "scenario.json")
