@@ -112,14 +112,14 @@ async def _demo(
             screen = Screen(http, url, load, speed)
             await _run(load, screen, console, process, stop)
             save(ledger.saved(), data_dir / "demo-ledger.json")
-            console.print(view.summary(load, []))
+            view.show(console, view.summary(load, []))
             if process.returncode is not None:
                 raise DemoError(f"the server ended by itself, with status {process.returncode}\n{_tail(log)}")
             try:
                 result = await verify(http, url, ledger.saved())
             except (ReadError, UnreachableError) as exc:
                 raise DemoError(f"{exc}\n{_tail(log)}") from exc
-            console.print(view.verdict(result))
+            view.show(console, view.verdict(result))
     return 1 if result.differences or not result.acknowledged else 0
 
 

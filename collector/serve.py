@@ -5,6 +5,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,15 +35,16 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
     logs.configure(settings)
     with database_of(settings) as database, _metrics_folder(settings.workers):
+        port = _free_port(settings.host, settings.port)
         _prepare(database, migrate_first=migrate_first or database.private is not None)
         os.environ.update(exported(settings))
-        log.info("listening", url=f"http://{settings.host}:{settings.port}", workers=settings.workers, pid=os.getpid())
+        log.info("listening", url=f"http://{settings.host}:{port}", workers=settings.workers, pid=os.getpid())
         Server(
             "collector.serve:worker",
             address=settings.host,
-            port=settings.port,
+            port=port,
             interface=Interfaces.ASGI,
-            loop=Loops.asyncio,
+            loop=Loops.auto,
             workers=settings.workers,
             backpressure=OPEN_REQUESTS,
             websockets=False,
@@ -76,6 +78,19 @@ def _prepare(database: Database, *, migrate_first: bool) -> None:
         if migrate_first:
             raise CollectorError(f"cannot migrate: {exc}") from exc
         log.warning("the database is away; not ready until it is there", why=str(exc))
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port, or a free one for 0. Raises CollectorError where it is taken: the server itself would share it silently."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise CollectorError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+        taken: int = probe.getsockname()[1]
+        return taken
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ MIB = 1024 * KIB
 
 
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+# Bounded, because neither timers nor PostgreSQL's intervals go on for ever.
+Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 
 # Where a variable's name is not COLLECTOR_ and the field's.
 VARIABLES = {"database_url": "DATABASE_URL"}
@@ -44,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
     batch_bytes: Count = 4 * MIB
     """Received bytes of one transaction at most."""
-    batch_age_ms: Annotated[float, Meta(ge=0)] = 1.0
+    batch_age_ms: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
     """How long a row waits for company before its transaction begins. Measured: 0, 1 and 3 ms gave 5,200, 7,500 and
     6,400 single payloads/s.
     """
@@ -68,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Days for which a token is known to have started a session."""
     rejected_retention_days: Seconds = 30.0
     """Days for which quarantined lines are kept."""
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
     """debug, info, warning or error."""
     log_json: bool = False
     """Logs as JSON lines on a terminal, too; elsewhere they always are."""

@@ -30,7 +30,8 @@ from collector.errors import (
 )
 from collector.messages import Payload
 from collector.settings import Settings
-from collector.store.writing import Outcome, WriterSession
+from collector.store.session import WriterSession
+from collector.store.writing import Outcome
 
 log = structlog.get_logger()
 

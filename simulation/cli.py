@@ -45,7 +45,7 @@ Exit status: 0 fine, 1 the database differs from what was acknowledged,
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=_EPILOG)
 def cli() -> None:
     """Simulated devices for a collector: load that is honest about latency, and the truth to compare with.
 
@@ -67,8 +67,8 @@ def cli() -> None:
 @click.option(
     "--streams", type=click.IntRange(0, 1000), default=2, show_default=True, help="Open streams of JSON lines."
 )
-@click.option("--settle", type=Duration(), default=30.0, show_default="30s", help="Retry the last ones so long.")
-@click.option("--rotate", type=Duration(), default=15.0, show_default="15s", help="End a stream and begin a new one.")
+@click.option("--settle", type=Duration(), default="30s", show_default=True, help="Retry the last ones so long.")
+@click.option("--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and begin a new one.")
 @click.option("--verify", is_flag=True, help="Compare `stats` with what was acknowledged.")
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Save what was acknowledged, as JSON.")
 @click.option(
@@ -196,7 +196,7 @@ def _send(options: Options, summary_json: Path | None, quiet: bool) -> int:
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "interrupted while comparing")
     if summary.verify is not None and (summary.verify.differences or not quiet):
-        console.print(view.verdict(summary.verify))
+        view.show(console, view.verdict(summary.verify))
     return _status(summary)
 
 
@@ -236,7 +236,7 @@ def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool)
     except ledgers.LedgerError as exc:
         raise click.UsageError(str(exc)) from exc
     if verdict.differences or not quiet:
-        Console().print(view.verdict(verdict))
+        view.show(Console(), view.verdict(verdict))
     sys.exit(DIFFERENT if verdict.differences else OK)
 
 

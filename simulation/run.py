@@ -122,7 +122,7 @@ async def run(options: Options, console: Console | None) -> Summary:
                     ledgers.save(ledger.saved(), options.ledger_path)
         result = summarize(load, options)
         if console is not None:
-            console.print(view.summary(load, result.thresholds))
+            view.show(console, view.summary(load, result.thresholds))
         if options.verify:
             result.verify = await verify(http, settings.url, ledger.saved())
     return result

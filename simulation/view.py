@@ -105,10 +105,18 @@ async def watch(console: Console, load: Load, target_rate: float) -> None:
 async def live(console: Console, render: Callable[[], RenderableType]) -> None:
     """Draw again and again until cancelled; the last state stays on the screen."""
     with Live(render(), console=console, auto_refresh=False) as display:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            # Drawing a large table takes 50 ms, which would be measured as the collector's latency.
-            await asyncio.to_thread(display.update, render(), refresh=True)
+        try:
+            while True:
+                await asyncio.sleep(REFRESH_S)
+                # Drawing a large table takes 50 ms, which would be measured as the collector's latency.
+                await asyncio.to_thread(display.update, render(), refresh=True)
+        finally:
+            display.update(render(), refresh=True)
+
+
+def show(console: Console, result: RenderableType) -> None:
+    """Print a result; where there is no terminal, long lines stay whole."""
+    console.print(result, soft_wrap=not console.is_terminal, highlight=False)
 
 
 def summary(load: Load, thresholds: list[ThresholdVerdict]) -> RenderableType:

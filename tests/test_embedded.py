@@ -404,6 +404,14 @@ class TestKills:
                 other.kill()
             assert ask(server, "SELECT count(*) FROM kept") == 0
 
+    def test_after_a_power_cut_files_are_empty(self, used: Path, bin_dir: Path) -> None:
+        with acquire(used, bin_dir) as server:
+            kill_server(server)
+            (used / "postgres" / "postmaster.pid").write_text("")
+            (used / "run" / ".s.PGSQL.5432.lock").write_text("")
+            assert server.ensure_running() is True
+            assert ask(server, "SELECT 1") == 1
+
     def test_everybody_notices_and_one_starts_it(self, used: Path, bin_dir: Path) -> None:
         servers = [acquire(used, bin_dir) for _ in range(3)]
         try:
@@ -619,7 +627,7 @@ def ordinary_user() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [python, "-B", "-c", *words],
             cwd="/",
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": packages, "HOME": "/nonexistent"},
+            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": packages, "HOME": "/nonexistent"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -102,7 +103,9 @@ def _system_user() -> pwd.struct_passwd | None:
 
 
 def _create_system_user() -> pwd.struct_passwd:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    # cron and others leave the administrator's folders out of PATH.
+    useradd = shutil.which("useradd", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    command = [useradd or "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     command += ["--shell", "/usr/sbin/nologin", "--comment", "private PostgreSQL of the collector", SYSTEM_USER]
     reason = ""
     for _ in range(USERADD_ATTEMPTS):

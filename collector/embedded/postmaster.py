@@ -99,12 +99,12 @@ class Postmaster:
             return State.DEAF if file.status == "ready" and contact is Contact.REFUSED else State.BUSY
         return State.DOWN if contact is Contact.REFUSED else State.BUSY
 
-    def start(self, postgres: Path, config: Path, log: Path) -> None:
+    def start(self, postgres: Path, config: Path, log: Path, socket_dir: Path) -> None:
         """Starts the server and waits until it takes connections; the caller knows that it is down.
 
         Raises EmbeddedError with the end of the server's log.
         """
-        self._clear_remains()
+        self._clear_remains(socket_dir)
         deadline = time.monotonic() + START_TIMEOUT_S
         orphans_deadline = time.monotonic() + ORPHANS_TIMEOUT_S
         while True:
@@ -198,11 +198,8 @@ class Postmaster:
             if (processes.command_line(pid) or [""])[0].startswith(title) and processes.owner(pid) == self.account.uid
         ]
 
-    def _clear_remains(self) -> None:
-        """Makes way after a kill: backends without a server, a process number that is somebody else's now, sockets."""
-        file = self.pid_file()
-        if file is None:
-            return
+    def _clear_remains(self, socket_dir: Path) -> None:
+        """Makes way after a kill: backends without a server, files that name a process which is no server."""
         for bound_s, number in ORPHANS:
             deadline = time.monotonic() + bound_s
             if all(processes.await_end(pid, deadline - time.monotonic()) for pid in self._orphans()):
@@ -211,11 +208,13 @@ class Postmaster:
                 if number is None:
                     raise EmbeddedError(f"process {pid}, left of a PostgreSQL that was killed, does not end")
                 processes.send(pid, number)
-        if processes.alive(file.pid) or _exists(file.pid):
+        file = self.pid_file()
+        # A power cut leaves it empty, or its number goes to somebody else: PostgreSQL refuses both. One that names
+        # nobody stays, for from it PostgreSQL finds shared memory that is still in use.
+        if file is None or _exists(file.pid):
             (self.pgdata / "postmaster.pid").unlink(missing_ok=True)
         for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
-            with contextlib.suppress(OSError):
-                (Path(file.socket_dir) / name).unlink()
+            (socket_dir / name).unlink(missing_ok=True)
 
 
 def _line(lines: list[str], index: int) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -18,11 +19,14 @@ from collector.embedded.directory import DataDirectory
 from collector.embedded.errors import EmbeddedError
 from collector.embedded.installation import Installation, find_installation, reachable
 from collector.embedded.postmaster import START_TIMEOUT_S, Postmaster, State, StopMode
+from collector.embedded.processes import POLL_S
 
 SUPERUSER = "postgres"
 SYSTEM_DATA_DIR = Path("/var/lib/collector")
 # Somebody else may be in the middle of a start that takes its whole time, after a stop that did.
 MUTEX_TIMEOUT_S = 2 * START_TIMEOUT_S
+DATABASE_TIMEOUT_S = 60.0
+PSQL_CONNECTION_LOST = 2  # psql's documentation, Exit Status
 
 
 def default_data_dir() -> Path:
@@ -165,7 +169,8 @@ class PrivateServer:
         own = settings_for(self.installation, str(directory.socket_dir), directory.cluster_name)
         directory.write_config(render(own | self._settings))
         directory.bound_log()
-        self._postmaster.start(self.installation.bin_dir / "postgres", directory.config, directory.log)
+        postgres = self.installation.bin_dir / "postgres"
+        self._postmaster.start(postgres, directory.config, directory.log, directory.socket_dir)
         directory.remember(self.installation)
         return True
 
@@ -175,10 +180,19 @@ class PrivateServer:
             f"SELECT 'CREATE DATABASE {self._database} TEMPLATE template0' "  # noqa: S608 - the name was checked
             f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{self._database}') \\gexec\n"
         )
+        deadline = time.monotonic() + DATABASE_TIMEOUT_S
+        while (done := self._psql(sql)).returncode == PSQL_CONNECTION_LOST and time.monotonic() < deadline:
+            # Killed since, or recovering from the kill of a backend.
+            time.sleep(POLL_S)
+            self._start_if_down()
+        if done.returncode:
+            raise EmbeddedError(f"database {self._database!r} could not be made: {done.stderr.strip()}")
+
+    def _psql(self, sql: str) -> subprocess.CompletedProcess[str]:
         url = self.url.replace(f"/{self._database}?", "/postgres?", 1)
         command = [str(self.installation.bin_dir / "psql"), "-XAtqw", "-v", "ON_ERROR_STOP=1", url]
         try:
-            done = subprocess.run(  # noqa: S603 - the installation's psql
+            return subprocess.run(  # noqa: S603 - the installation's psql
                 command,
                 input=sql,
                 capture_output=True,
@@ -189,5 +203,3 @@ class PrivateServer:
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise EmbeddedError(f"{command[0]} could not make the database: {exc}") from exc
-        if done.returncode:
-            raise EmbeddedError(f"database {self._database!r} could not be made: {done.stderr.strip()}")

@@ -6,6 +6,7 @@ from itertools import islice, pairwise, takewhile
 import msgspec
 import pytest
 
+from collector.messages import Payload
 from simulation.strategies import draw
 from simulation.traffic import MAX_SESSION_S, Message, StatsPayload, payloads_per_s, traffic
 
@@ -42,6 +43,14 @@ def test_a_body_is_the_payload_in_the_contract_s_words() -> None:
     names = {"token", "customer", "content", "timespan", "p2p", "cdn", "sessionDuration"}
     assert set(msgspec.json.decode(message.body)) == names
     assert msgspec.json.decode(message.body, type=StatsPayload) == message.payload
+
+
+def test_the_devices_words_are_the_server_s() -> None:
+    """Both sides define the payload for themselves; this is where they meet."""
+    ours = [field.encode_name for field in msgspec.structs.fields(StatsPayload)]
+    assert ours == [field.encode_name for field in msgspec.structs.fields(Payload)]
+    for message in sample(1000):
+        msgspec.json.decode(message.body, type=Payload)
 
 
 def test_sessions_report_every_thirty_seconds_and_a_last_time() -> None:

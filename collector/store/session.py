@@ -1,0 +1,117 @@
+"""A writer's connection: its transactions, and what became of one whose COMMIT was cut."""
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from collector.batch import Segment
+from collector.errors import CommitUnknown, StoreDown, WriterFenced
+from collector.store.connection import conninfo
+from collector.store.queries import QUERIES
+from collector.store.translate import message, translated, translating
+from collector.store.writing import KnownTokens, Outcome, write_batch
+
+
+class WriterSession:
+    """A connection and a progress row of its own, whose position counts its transactions. Not for two tasks at once."""
+
+    def __init__(self, url: str, source: str) -> None:
+        self._url = conninfo(url)
+        self._source = source
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._registered = False
+        self._position = 0
+        self._known = KnownTokens()
+        self._cut: Outcome | None = None
+        """What the transaction found whose COMMIT was cut."""
+
+    async def write(self, segments: list[Segment]) -> Outcome:
+        """Write the segments in one transaction.
+
+        Raises RowRefused, TryAgain, StoreDown, WriterFenced: nothing was committed. CommitUnknown: `settle` can tell.
+        """
+        connection = await self._connected()
+        step = {"source": self._source, "position": self._position + 1}
+        try:
+            outcome = await write_batch(connection, step, segments, self._known)
+        except psycopg.Error as exc:
+            await self._roll_back(connection)
+            raise translated(exc) from exc
+        except WriterFenced:
+            self._registered = False
+            await self.close()
+            raise
+        except BaseException:
+            await self.close()
+            raise
+        try:
+            await connection.execute("COMMIT")
+        except psycopg.Error as exc:
+            broken = connection.broken
+            await self.close()
+            if exc.sqlstate and not broken:
+                raise translated(exc) from exc
+            self._cut = outcome
+            raise CommitUnknown(message(exc)) from exc
+        except BaseException:
+            await self.close()
+            raise
+        self._position += 1
+        self._known.add(outcome.tokens)
+        return outcome
+
+    async def settle(self) -> Outcome | None:
+        """After CommitUnknown: what the transaction found, or None if it did not happen. Waits while it still may.
+
+        Raises StoreDown: ask again. WriterFenced: it cannot be known any more.
+        """
+        connection = await self._connected()
+        try:
+            cursor = await connection.execute(QUERIES["read_writer"], {"source": self._source})
+            row = await cursor.fetchone()
+        except psycopg.Error as exc:
+            await self.close()
+            raise StoreDown(message(exc)) from exc
+        if row is None:
+            self._registered = False
+            await self.close()
+            raise WriterFenced("the writer's progress row is gone")
+        happened = row[0] == self._position + 1
+        self._position = row[0]
+        return self._cut if happened else None
+
+    async def forget(self) -> None:
+        """A clean end: the writer's row goes, and the connection."""
+        if self._connection is not None and self._registered:
+            with translating():
+                await self._connection.execute(QUERIES["forget_writer"], {"source": self._source})
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        self._known.clear()
+        if connection is not None:
+            await connection.close()
+
+    async def _connected(self) -> AsyncConnection[TupleRow]:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        self._known.clear()
+        with translating():
+            connection = await AsyncConnection.connect(self._url, autocommit=True)
+            try:
+                if not self._registered:
+                    await connection.execute(QUERIES["register_writer"], {"source": self._source})
+                    self._registered, self._position = True, 0
+            except BaseException:
+                await connection.close()
+                raise
+        self._connection = connection
+        return connection
+
+    async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except psycopg.Error:
+            await self.close()

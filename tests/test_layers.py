@@ -1,0 +1,72 @@
+"""Who may import what: the driver in one package, I/O out of the pure modules."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import collector
+
+PACKAGE = Path(collector.__file__).parent
+PURE = ["messages", "lines", "batch", "progress", "rows", "times", "errors"]
+IO = {"psycopg", "psycopg_pool", "litestar", "granian", "socket", "subprocess", "aiohttp", "httpx"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_only_the_store_imports_the_driver() -> None:
+    importers = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if roots(imported(path)) & {"psycopg", "psycopg_pool"}
+    }
+    assert importers == {"store"}
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_do_no_io(module: str) -> None:
+    names = imported(PACKAGE / f"{module}.py")
+    assert not roots(names) & IO
+    ours = {name.partition(".")[2].partition(".")[0] for name in names if name.startswith("collector.")}
+    assert ours <= set(PURE)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_load_without_driver_and_server(module: str) -> None:
+    code = f"import sys, collector.{module}; print(*[name for name in sys.modules if '.' not in name])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"psycopg", "psycopg_pool", "litestar", "granian"}
+
+
+def test_only_the_app_the_routes_and_serve_know_the_web_framework() -> None:
+    importers = {
+        path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if roots(imported(path)) & {"litestar", "granian"}
+    }
+    assert importers <= {"app", "routes", "serve", "openapi"}
+    assert {"app", "routes"} <= importers
+
+
+def test_only_routes_and_app_depend_on_routes() -> None:
+    importers = {
+        path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if any(name.startswith("collector.routes") for name in imported(path))
+    }
+    assert importers <= {"app", "routes", "openapi"}
