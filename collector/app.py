@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -11,13 +12,13 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.types import ASGIApp, Receive, Scope, Send
 
-from collector import __version__
 from collector.errors import Problem, StoreError, Unavailable
+from collector.openapi import document
+from collector.routes.docs import docs_handlers
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
+from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
 from collector.routes.responses import PROBLEM_JSON
 from collector.routes.stats import get_stats
@@ -43,8 +44,10 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         finally:
             await service.stop()
 
-    app = Litestar(
-        route_handlers=[get_stats, get_stream, live, ready, metrics],
+    handlers = [get_stats, get_stream, live, ready, metrics]
+    app = _App(
+        ingest,
+        route_handlers=[*handlers, *docs_handlers(lambda: document(handlers))],
         lifespan=[lifespan],
         dependencies={"service": Provide(_service, sync_to_thread=False)},
         exception_handlers={
@@ -53,26 +56,26 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
             HTTPException: _http_error,
             Exception: _unexpected,
         },
-        openapi_config=OpenAPIConfig(title="collector", version=__version__),
+        openapi_config=None,  # its pages load scripts from elsewhere; see routes.docs
         logging_config=None,
     )
-    app.asgi_handler = _with_ingest(ingest, app.asgi_handler)
+    app.asgi_handler = with_every_method(app.asgi_handler, posts=ingest)
     return app
 
 
-def _with_ingest(ingest: dict[str, Ingest], others: ASGIApp) -> ASGIApp:
-    """Measurements go straight to their handler; routing, and what Litestar does for other requests, would cost them a
-    third.
-    """
+class _App(Litestar):
+    """Measurements go straight to their handler: what Litestar does for other requests would cost them a third."""
 
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        handler = ingest.get(scope["path"]) if scope.get("method") == "POST" else None
+    def __init__(self, ingest: dict[str, Ingest], **configuration: Any) -> None:
+        super().__init__(**configuration)
+        self._ingest = ingest
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        handler = self._ingest.get(scope["path"]) if scope.get("method") == "POST" else None
         if handler is not None:
             await handler(scope, receive, send)
         else:
-            await others(scope, receive, send)
-
-    return handle
+            await super().__call__(scope, receive, send)
 
 
 def drain_at_signals(service: Service) -> None:
@@ -119,7 +122,8 @@ def _http_error(_: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
         detail = "; ".join(
             f"{item.get('key', '')}: {item.get('message', '')}" for item in exc.extra if isinstance(item, dict)
         )
-    body = {"type": "about:blank", "title": type(exc).__name__, "status": exc.status_code, "detail": detail}
+    title = HTTPStatus(exc.status_code).phrase
+    body = {"type": "about:blank", "title": title, "status": exc.status_code, "detail": detail}
     return Response(body, status_code=exc.status_code, media_type=PROBLEM_JSON.decode(), headers=exc.headers)
 
 

@@ -54,6 +54,9 @@ class Plain:
         pass
 
 
+PLAIN = Plain()
+
+
 class Gzip:
     """gzip, of one member or several."""
 

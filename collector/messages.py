@@ -19,7 +19,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class Payload(msgspec.Struct, gc=False, rename="camel"):
-    """One measurement of a player's session, for POST /stats and /payloads."""
+    """One measurement of a player's session."""
 
     token: Name
     """Unique to the session."""

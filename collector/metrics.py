@@ -10,9 +10,6 @@ REJECTED = Counter("collector_rejected", "Lines and single payloads that could n
 REPEATED = Counter(
     "collector_repeated", "Lines and single payloads left out: committed before, or taken over", ["endpoint"]
 )
-FAILED = Counter(
-    "collector_failed", "Lines and single payloads given back to the client unstored, with a 503", ["endpoint"]
-)
 
 BATCHES = Counter("collector_batches", "Transactions committed", ["writer"])
 BATCH_ROWS = Histogram(

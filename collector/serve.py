@@ -81,7 +81,7 @@ def _prepare(database: Database, *, migrate_first: bool) -> None:
 
 
 def _free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises CollectorError where it is taken: the server itself would share it silently."""
+    """The port, or a free one for 0. Raises CollectorError where it is taken: the server would share it silently."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

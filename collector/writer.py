@@ -76,6 +76,7 @@ class Writer:
         """Write what waits, for `timeout_s` at most; what is left then is given back unstored."""
         self._stopping = True
         self._work.set()
+        self._room.set()
         await asyncio.wait(self._tasks[:1], timeout=timeout_s)
         for task in self._tasks:
             task.cancel()
@@ -94,7 +95,7 @@ class Writer:
         """Put a segment of a stream; waits while the backlog is full. Raises the source's failure."""
         source = segment.source
         assert source is not None
-        while self._backlog.full and source.failure is None:
+        while self._backlog.full and source.failure is None and not self._stopping:
             await self._wait_for_room()
         if source.failure is None and self._stopping:
             source.failure = Unavailable(SHUTTING_DOWN, retry_after_s=1)
@@ -107,7 +108,6 @@ class Writer:
 
     async def put_single(self, row: Payload, endpoint: str, received_ms: int) -> None:
         """Store one payload; returns after its commit. Raises Unavailable, BadRequest where the database refuses it."""
-        metrics.RECEIVED.labels(endpoint).inc()
         if self._backlog.full or self._stopping:
             await self._single_room(endpoint)
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -119,7 +119,6 @@ class Writer:
         """Store one payload once for its key; True where it was there before. Raises KeyReused, too."""
         while (other := self._claims.get(claim.source)) is not None:
             await asyncio.wait([other])
-        metrics.RECEIVED.labels(endpoint).inc()
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._claims[claim.source] = waiter
         try:
@@ -171,10 +170,11 @@ class Writer:
                 await asyncio.sleep(wait_s)
             batch = self._backlog.take(settings.batch_rows, settings.batch_bytes)
             self._show_backlog()
+            waiting = list(batch)  # of which overdue ones are taken out on the way; all of the batch is released
             try:
-                await self._commit(batch)
+                await self._commit(waiting)
             except asyncio.CancelledError:
-                self._give_back(batch, Unavailable(UNKNOWN, retry_after_s=1))
+                self._give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
                 raise
             finally:
                 self._backlog.release(batch)

@@ -25,6 +25,51 @@ ORDER BY source COLLATE "C"
 ON CONFLICT (source) DO NOTHING
 RETURNING source;
 
+-- name: write_singles
+-- A small batch of single payloads as one statement, which is a transaction of its own: the writer's progress, keys, tokens and rows.
+-- Comes back: whether the writer's row was there, and which keys are new; rows of the other keys are left out. Of a token's rows the
+-- first may start its session. Element n of each list belongs to payload n.
+WITH single AS (
+    SELECT *
+    FROM ROWS FROM (
+        json_to_recordset(%(payloads)s::json) AS (
+            token text, customer text, content text, timespan bigint, p2p bigint, cdn bigint, "sessionDuration" bigint
+        ),
+        json_array_elements_text(%(received)s::json),
+        json_array_elements_text(%(candidates)s::json),
+        json_array_elements_text(%(claims)s::json),
+        json_array_elements_text(%(digests)s::json)
+    ) WITH ORDINALITY AS single (
+        token, customer, content, timespan, p2p, cdn, session_duration, received_ms, candidate, claim, digest, number
+    )
+), claimed AS (
+    INSERT INTO progress (source, owner, position, complete, digest, accepted)
+    SELECT claim, %(owner)s::bigint, 1, true, decode(digest, 'hex'), 1
+    FROM single
+    WHERE claim IS NOT NULL
+    ORDER BY claim COLLATE "C"
+    ON CONFLICT (source) DO NOTHING
+    RETURNING source
+), kept AS MATERIALIZED (
+    SELECT * FROM single WHERE claim IS NULL OR claim IN (SELECT source FROM claimed)
+), first AS MATERIALIZED (
+    SELECT token, min(number) AS number FROM kept WHERE candidate::boolean GROUP BY token
+), started AS (
+    INSERT INTO session_token (token)
+    SELECT token FROM first ORDER BY token COLLATE "C"
+    ON CONFLICT (token) DO NOTHING
+    RETURNING token
+), written AS (
+    INSERT INTO payload (token, customer, content, timespan, p2p, cdn, session_duration, received_at, started)
+    SELECT token, customer, content, timespan, p2p, cdn, session_duration,
+           TIMESTAMPTZ 'epoch' + received_ms::bigint * INTERVAL '1 millisecond',
+           number IN (SELECT number FROM first JOIN started USING (token))
+    FROM kept
+), advanced AS (
+    UPDATE progress SET position = %(position)s, updated_at = now() WHERE source = %(source)s RETURNING 1
+)
+SELECT (SELECT count(*) = 1 FROM advanced), (SELECT coalesce(json_agg(source), '[]') FROM claimed);
+
 -- name: find_progress
 -- How far sources are committed.
 SELECT source, owner, position, complete, digest, accepted, rejected

@@ -7,7 +7,7 @@ from typing import Any
 
 from collector import metrics
 from collector.batch import Claim
-from collector.body import Receive, decompressor, whole
+from collector.body import PLAIN, Receive, decompressor, whole
 from collector.errors import BadRequest, Problem, StoreDown, Unavailable, UnsupportedMedia
 from collector.messages import decode_single
 from collector.progress import Digest, parse_key
@@ -15,13 +15,13 @@ from collector.routes.lines import LinesRequest
 from collector.routes.responses import Send, send_problem
 from collector.service import Service
 
-SINGLE_TYPES = {"", "application/json"}
+SINGLE_TYPES = {b"", b"application/json"}
 LINES_TYPES = {
-    "application/x-ndjson",
-    "application/ndjson",
-    "application/jsonl",
-    "application/x-jsonlines",
-    "application/json-lines",
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/jsonl",
+    b"application/x-jsonlines",
+    b"application/json-lines",
 }
 
 _NO_CONTENT = {"type": "http.response.start", "status": 204, "headers": []}
@@ -35,19 +35,21 @@ class Ingest:
     def __init__(self, service: Service, endpoint: str) -> None:
         self._service = service
         self._endpoint = endpoint
+        self._received = metrics.RECEIVED.labels(endpoint)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+            media_type = headers.get(b"content-type", b"application/json")
+            if media_type not in SINGLE_TYPES:
+                media_type = media_type.partition(b";")[0].strip().lower()
             if media_type in SINGLE_TYPES:
                 await self._single(headers, receive, send)
             elif media_type in LINES_TYPES:
                 await LinesRequest(self._service, self._endpoint, headers, receive, send).run()
             else:
-                raise UnsupportedMedia(
-                    f"Content-Type {media_type[:80]!r} is not supported; send application/json or application/x-ndjson"
-                )
+                given = media_type[:80].decode("latin-1")
+                raise UnsupportedMedia(f"Content-Type {given!r}: send application/json or application/x-ndjson")
         except Problem as problem:
             await send_problem(send, problem)
         except StoreDown as exc:
@@ -55,17 +57,18 @@ class Ingest:
 
     async def _single(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         service = self._service
-        decoder = decompressor(headers.get(b"content-encoding", b"").decode("latin-1"))
+        coding = headers.get(b"content-encoding")
+        decoder = decompressor(coding.decode("latin-1")) if coding else PLAIN
         key = headers.get(b"idempotency-key")
         source = source_name(self._endpoint, key) if key is not None else None
         if b"stream-offset" in headers:
             raise BadRequest("Stream-Offset goes with JSON lines (Content-Type: application/x-ndjson)")
         body = await whole(receive, decoder, service.settings.max_single_bytes, headers.get(b"content-length"))
         received_ms = service.now_ms()
+        self._received.inc()
         try:
             payload = decode_single(body)
         except BadRequest:
-            metrics.RECEIVED.labels(self._endpoint).inc()
             metrics.REJECTED.labels(self._endpoint, "invalid").inc()
             raise
         if source is None:

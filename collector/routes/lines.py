@@ -15,7 +15,7 @@ from collector.lines import Block, Event, Lines
 from collector.messages import Reject, decode_block
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
 from collector.routes.receipts import Receipts
-from collector.routes.responses import Send, send_json
+from collector.routes.responses import Send, send_json, send_problem
 from collector.service import Service
 
 REPLAYED = [(b"idempotent-replayed", b"true")]
@@ -203,11 +203,15 @@ class LinesRequest:
             else:
                 await self._receipts.finish(problem.body())
             return
-        if problem is None and source.rejected and not source.accepted:
-            problem = BadRequest("no line could be accepted", members=source.summary())
         if problem is not None:
             raise problem
-        await send_json(self._send, 200, source.summary(), REPLAYED if self._replayed else [])
+        headers = REPLAYED if self._replayed else []
+        if source.rejected and not source.accepted:
+            await send_problem(
+                self._send, BadRequest("no line could be accepted", members=source.summary()), headers
+            )
+        else:
+            await send_json(self._send, 200, source.summary(), headers)
 
 
 def _lines(event: Event) -> int:

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 
-@get("/metrics", include_in_schema=False)
+@get("/metrics", tags=["health"], summary="Metrics")
 async def metrics() -> Response[bytes]:
     """Every metric in Prometheus' text format."""
     registry = REGISTRY

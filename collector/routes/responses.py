@@ -28,7 +28,9 @@ async def send_json(
     await send_whole(send, status, b"application/json", msgspec.json.encode(document), headers)
 
 
-async def send_problem(send: Send, problem: Problem) -> None:
+async def send_problem(send: Send, problem: Problem, headers: list[tuple[bytes, bytes]] | None = None) -> None:
     """An RFC 9457 problem document, with Retry-After where the problem passes."""
-    headers = [] if problem.retry_after_s is None else [(b"retry-after", str(problem.retry_after_s).encode())]
-    await send_whole(send, problem.status, PROBLEM_JSON, msgspec.json.encode(problem.body()), headers)
+    every = list(headers or [])
+    if problem.retry_after_s is not None:
+        every.append((b"retry-after", str(problem.retry_after_s).encode()))
+    await send_whole(send, problem.status, PROBLEM_JSON, msgspec.json.encode(problem.body()), every)

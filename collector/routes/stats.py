@@ -31,14 +31,14 @@ COLUMNS = ("time", "customer", "content", "cdn", "p2p", "sessions")
 class StatsWindow(msgspec.Struct):
     """A row of `stats`: what was received in the 5 minutes before `time`."""
 
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     """The window's end, UTC."""
     customer: str
     content: str
     cdn: int
-    """Bytes."""
+    """Bytes that came from the CDN; not bounded by 64 bits."""
     p2p: int
-    """Bytes."""
+    """Bytes that came from peers; not bounded by 64 bits."""
     sessions: int
     """Started sessions."""
 
@@ -87,7 +87,7 @@ async def get_stats(
         headers["Link"] = f'<?{urlencode([*parameters, ("next", cursor)])}>; rel="next"'
     accept = request.headers.get("accept", "")
     if "text/csv" in accept:
-        return Response(_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(_csv(rows), media_type="text/csv", headers=headers)
     if "application/x-ndjson" in accept:
         body = msgspec.json.Encoder().encode_lines([_window(row) for row in rows])
         return Response(body, media_type="application/x-ndjson", headers=headers)
@@ -109,7 +109,8 @@ def _window(row: StatsRow) -> dict[str, object]:
 
 def _csv(rows: list[StatsRow]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # RFC 4180: lines end with CRLF, and the writer puts quotes around a field that has either of its characters.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in rows:
         time = row.time.strftime("%Y-%m-%dT%H:%M:%SZ")

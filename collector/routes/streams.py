@@ -1,13 +1,15 @@
 """GET /streams/{key}: how far a keyed request or stream is committed."""
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.params import Parameter
 
 from collector.errors import BadRequest, NotFound
 from collector.progress import parse_key
+from collector.routes.parameters import known_only
 from collector.service import Service
 
 INGEST_ENDPOINTS = ("/stats",)
@@ -22,13 +24,16 @@ class StreamState(msgspec.Struct):
     complete: bool
 
 
-@get("/streams/{key:str}", tags=["streams"], summary="How far a stream is committed")
+@get("/streams/{key:path}", tags=["streams"], summary="How far a stream is committed")
 async def get_stream(
+    request: Request[Any, Any, Any],
     service: Service,
-    key: str,
     endpoint: Annotated[str, Parameter(description="Where the stream was posted.")] = "/stats",
 ) -> StreamState:
     """What is committed under an Idempotency-Key."""
+    known_only(request, {"endpoint"})
+    # Keys may have slashes; a path parameter, and the path itself by now, have theirs tidied up.
+    key = unquote(request.scope["raw_path"].decode("latin-1").partition("?")[0].partition("/streams/")[2])
     if endpoint not in INGEST_ENDPOINTS:
         raise BadRequest(f"endpoint: one of {', '.join(INGEST_ENDPOINTS)}")
     progress = await service.store.find_progress(f"{endpoint} {parse_key(key)}")

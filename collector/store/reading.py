@@ -16,6 +16,8 @@ from collector.store.translate import translating
 POOL_MAX = 4
 """Connections of a pool: on a machine of 2 cores more of them only wait for each other."""
 POOL_WAIT_S = 5.0
+READ_TIMEOUT_S = 30
+"""A query that takes longer is ended, and answered 503: nobody waits for it any more."""
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
@@ -64,7 +66,11 @@ class Store:
     def __init__(self, url: str, read_url: str | None = None) -> None:
         self._main = _pool(url, "SET timezone = 'UTC'")
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
-        self._read = _pool(read_url or url, "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan")
+        self._read = _pool(
+            read_url or url,
+            "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
+            f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
+        )
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""

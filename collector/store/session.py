@@ -1,15 +1,18 @@
 """A writer's connection: its transactions, and what became of one whose COMMIT was cut."""
 
+import random
+from collections.abc import Awaitable, Callable
+
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
 from collector.batch import Segment
 from collector.errors import CommitUnknown, StoreDown, WriterFenced
 from collector.store.connection import conninfo
 from collector.store.queries import QUERIES
+from collector.store.singles import is_small, recall_singles, write_singles
 from collector.store.translate import message, translated, translating
-from collector.store.writing import KnownTokens, Outcome, write_batch
+from collector.store.writing import Connection, KnownTokens, Outcome, write_batch
 
 
 class WriterSession:
@@ -18,12 +21,12 @@ class WriterSession:
     def __init__(self, url: str, source: str) -> None:
         self._url = conninfo(url)
         self._source = source
-        self._connection: AsyncConnection[TupleRow] | None = None
+        self._connection: Connection | None = None
         self._registered = False
         self._position = 0
         self._known = KnownTokens()
-        self._cut: Outcome | None = None
-        """What the transaction found whose COMMIT was cut."""
+        self._recall: Callable[[Connection], Awaitable[Outcome]] = lambda _: _ready(Outcome())
+        """Tells what the transaction found whose COMMIT was cut, if it happened."""
 
     async def write(self, segments: list[Segment]) -> Outcome:
         """Write the segments in one transaction.
@@ -31,7 +34,36 @@ class WriterSession:
         Raises RowRefused, TryAgain, StoreDown, WriterFenced: nothing was committed. CommitUnknown: `settle` can tell.
         """
         connection = await self._connected()
-        step = {"source": self._source, "position": self._position + 1}
+        step: dict[str, object] = {"source": self._source, "position": self._position + 1}
+        if is_small(segments):
+            outcome = await self._write_singles(connection, step, segments)
+        else:
+            outcome = await self._write_batch(connection, step, segments)
+        self._position += 1
+        self._known.add(outcome.tokens)
+        return outcome
+
+    async def _write_singles(self, connection: Connection, step: dict[str, object], segments: list[Segment]) -> Outcome:
+        owner = random.getrandbits(62) + 1
+        try:
+            outcome = await write_singles(connection, step, segments, self._known, owner)
+        except psycopg.Error as exc:
+            if connection.broken:
+                await self.close()
+                self._recall = lambda connection: recall_singles(connection, segments, owner)
+                raise CommitUnknown(message(exc)) from exc
+            await self._roll_back(connection)
+            raise translated(exc) from exc
+        except BaseException:
+            await self.close()
+            raise
+        if outcome is None:
+            self._registered = False
+            await self.close()
+            return Outcome()
+        return outcome
+
+    async def _write_batch(self, connection: Connection, step: dict[str, object], segments: list[Segment]) -> Outcome:
         try:
             outcome = await write_batch(connection, step, segments, self._known)
         except psycopg.Error as exc:
@@ -49,15 +81,13 @@ class WriterSession:
         except psycopg.Error as exc:
             broken = connection.broken
             await self.close()
-            if exc.sqlstate and not broken:
+            if not broken:
                 raise translated(exc) from exc
-            self._cut = outcome
+            self._recall = lambda _: _ready(outcome)
             raise CommitUnknown(message(exc)) from exc
         except BaseException:
             await self.close()
             raise
-        self._position += 1
-        self._known.add(outcome.tokens)
         return outcome
 
     async def settle(self) -> Outcome | None:
@@ -69,6 +99,8 @@ class WriterSession:
         try:
             cursor = await connection.execute(QUERIES["read_writer"], {"source": self._source})
             row = await cursor.fetchone()
+            happened = row is not None and row[0] == self._position + 1
+            outcome = await self._recall(connection) if happened else None
         except psycopg.Error as exc:
             await self.close()
             raise StoreDown(message(exc)) from exc
@@ -76,9 +108,8 @@ class WriterSession:
             self._registered = False
             await self.close()
             raise WriterFenced("the writer's progress row is gone")
-        happened = row[0] == self._position + 1
         self._position = row[0]
-        return self._cut if happened else None
+        return outcome
 
     async def forget(self) -> None:
         """A clean end: the writer's row goes, and the connection."""
@@ -94,7 +125,7 @@ class WriterSession:
         if connection is not None:
             await connection.close()
 
-    async def _connected(self) -> AsyncConnection[TupleRow]:
+    async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         self._known.clear()
@@ -110,8 +141,12 @@ class WriterSession:
         self._connection = connection
         return connection
 
-    async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:
+    async def _roll_back(self, connection: Connection) -> None:
         try:
             await connection.execute("ROLLBACK")
         except psycopg.Error:
             await self.close()
+
+
+async def _ready(outcome: Outcome) -> Outcome:
+    return outcome

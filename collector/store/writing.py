@@ -97,7 +97,7 @@ async def write_batch(
     if await moved.fetchone() is None:
         raise WriterFenced("the writer's progress row is gone")
     if claimed is not None:
-        outcome.repeats = await _repeats(connection, claims.keys() - {row[0] for row in await claimed.fetchall()})
+        outcome.repeats = await repeats_of(connection, claims.keys() - {row[0] for row in await claimed.fetchall()})
     if stepped is not None:
         outcome.fenced = steps.keys() - {(row[0], row[1]) for row in await stepped.fetchall()}
     kept = [segment for segment in segments if not _left_out(segment, outcome)]
@@ -114,17 +114,22 @@ def _json(document: object) -> str:
     return _encoder.encode(document).decode()
 
 
-async def _repeats(connection: Connection, sources: set[str]) -> dict[str, bytes]:
-    """The digests of keys that were there before; empty for one that a stream has taken and not completed."""
+async def repeats_of(connection: Connection, sources: set[str], *, but_of: int = 0) -> dict[str, bytes]:
+    """The digests of keys that were there before; empty for one that a stream has taken and not completed.
+
+    Keys of the owner `but_of` are left out.
+    """
     if not sources:
         return {}
     cursor = await connection.execute(QUERIES["find_progress"], {"sources": _json(sorted(sources))})
-    repeats = {
-        source: bytes(digest) if complete else b"" for source, _, _, complete, digest, *_ in await cursor.fetchall()
-    }
-    if repeats.keys() != sources:
+    found = await cursor.fetchall()
+    if len(found) != len(sources):
         raise psycopg.errors.SerializationFailure("a key was forgotten while it was claimed")
-    return repeats
+    return {
+        source: bytes(digest) if complete else b""
+        for source, owner, _, complete, digest, *_ in found
+        if not but_of or owner != but_of
+    }
 
 
 def _candidates(segments: list[Segment], known: KnownTokens) -> dict[str, Payload]:

@@ -21,7 +21,7 @@ WITH NO DATA;
 -- The end leaves the window that is being written, and the flush of its last rows, to real-time aggregation. Only what changed is computed again, so a long start costs nothing; it stays well inside
 -- retention: a refresh over dropped rows would wipe their aggregate.
 SELECT add_continuous_aggregate_policy('stats_5m',
-    start_offset => INTERVAL '3 days', end_offset => INTERVAL '10 minutes', schedule_interval => INTERVAL '5 minutes');
+    start_offset => INTERVAL '3 days', end_offset => INTERVAL '6 minutes', schedule_interval => INTERVAL '1 minute');
 
 -- Ordered by token the columns of one session lie together; measured smaller than any segmentby.
 ALTER TABLE payload SET (timescaledb.enable_columnstore, timescaledb.segmentby = '', timescaledb.orderby = 'token, received_at');

@@ -1,0 +1,89 @@
+"""The OpenAPI 3.1 document: of ordinary handlers what Litestar knows, completed by what it cannot know; the raw ones by
+hand. All schemas come from the Structs that decode and encode.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+
+from collector import __version__
+from collector.openapi.ingest import post_stats
+from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
+from collector.openapi.schemas import components, one_line
+from collector.routes.stats import StatsPage, StatsWindow
+from collector.routes.streams import StreamState
+
+DESCRIPTION = """
+Devices send measurements; every one is stored before it is acknowledged, and read back as windows of 5 minutes.
+
+Errors are problem documents (`application/problem+json`, RFC 9457): `detail` says what is wrong and where. Times are
+epoch milliseconds or RFC 3339 with an offset; answers are in UTC.
+"""
+TAGS = [
+    {"name": "stats", "description": "What players measure: bytes by customer and content, and started sessions."},
+    {"name": "streams", "description": "How far a stream is stored, to go on after a cut."},
+    {"name": "health", "description": "For orchestrators and monitoring."},
+]
+
+
+def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
+    """The document, as JSON values; `handlers` are the ordinary ones."""
+    paths: dict[str, dict[str, Any]] = {}
+    for path, methods in _known_to_litestar(handlers).items():
+        paths[path] = {method: _completed(path, operation) for method, operation in methods.items()}
+    paths["/stats"] = {"post": post_stats(), **paths["/stats"]}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "collector",
+            "version": __version__,
+            "summary": "Measurements in, 5-minute windows out.",
+            "description": DESCRIPTION.strip(),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": TAGS,
+        "paths": paths,
+        "components": {"schemas": components(StatsPage, StatsWindow, StreamState)},
+    }
+
+
+def _known_to_litestar(handlers: Sequence[HTTPRouteHandler]) -> dict[str, dict[str, Any]]:
+    """The paths of an application that is only described: one that is served would get Litestar's own pages with them,
+    which load scripts from elsewhere.
+    """
+    described = Litestar(
+        route_handlers=list(handlers),
+        dependencies={"service": Provide(lambda: None, sync_to_thread=False)},
+        openapi_config=OpenAPIConfig(title="collector", version=__version__, use_handler_docstrings=True),
+        logging_config=None,
+    )
+    paths: dict[str, dict[str, Any]] = described.openapi_schema.to_schema()["paths"]
+    return paths
+
+
+def _completed(path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """The operation, without what says nothing, and with what Litestar does not know."""
+    kept = {name: operation[name] for name in ("tags", "operationId", "summary")}
+    kept["description"] = one_line(operation["description"])
+    if "parameters" in operation:
+        kept["parameters"] = [_parameter(path, parameter) for parameter in operation["parameters"]]
+        kept["parameters"].sort(key=lambda parameter: parameter["in"] != "path")
+    return {**kept, "responses": ANSWERS[path], "x-codeSamples": SAMPLES[path]}
+
+
+def _parameter(path: str, parameter: dict[str, Any]) -> dict[str, Any]:
+    schema = {name: value for name, value in parameter["schema"].items() if name != "description"}
+    alternatives = [each for each in schema.get("oneOf", []) if each != {"type": "null"}]
+    if len(alternatives) == 1:
+        schema = alternatives[0]  # a parameter that is absent, which `required` says already
+    for bound in ("minimum", "maximum"):
+        if bound in schema:
+            schema[bound] = int(schema[bound])  # Litestar has floats
+    kept = {name: parameter[name] for name in ("name", "in", "required")}
+    described = {"description": parameter["description"]} if "description" in parameter else {}
+    return {**kept, **described, "schema": schema, **PARAMETERS.get((path, parameter["name"]), {})}

@@ -1,0 +1,192 @@
+"""POST of measurements, described by hand: its handlers are raw ASGI, which Litestar does not know."""
+
+from typing import Any
+
+from collector.messages import Payload
+from collector.openapi.answers import Answer, answers, problem
+from collector.openapi.schemas import LinesProblem, ProblemDetails, Receipt, Summary, ref
+from collector.settings import KIB, Settings
+
+JSON, NDJSON, JSONL = "application/json", "application/x-ndjson", "application/jsonl"
+
+PAYLOAD = {
+    "token": "b5f2c1",
+    "customer": "acme",
+    "content": "film7",
+    "timespan": 30000,
+    "p2p": 120000,
+    "cdn": 4500000,
+    "sessionDuration": 60000,
+}
+_LINE = (
+    '{"token":"%s", "customer":"acme", "content":"film7", "timespan":30000, "p2p":120000, "cdn":4500000, '
+    '"sessionDuration":60000}'
+)
+BASE = "http://127.0.0.1:8080"
+"""What samples are written with; the page puts its own address there."""
+
+DESCRIPTION = f"""
+One payload (`application/json`, or no Content-Type): answered `204` once it is committed, so what is acknowledged is
+on disk.
+
+JSON lines (`{NDJSON}`, `{JSONL}`): a payload a line, of any length, by Content-Length or chunked. Blank lines are
+skipped, a bad line never hurts its neighbours: it goes to quarantine with its reason. The answer is a summary; with
+`Accept: {NDJSON}` it is a stream of receipts, a line after each commit at most, and the summary (or, from then on, a
+problem) as the last line. A stream may stay open for ever: the database's pace is the client's pace.
+
+Limits:
+
+- a single payload has at most {Settings().max_single_bytes // KIB} KiB, decompressed (`413`), a line at most
+  {Settings().max_line_bytes // KIB} KiB (a rejected line);
+- strings have 1 to 256 characters, none of them NUL; numbers are integers from 0 to 2⁶³ − 1; unknown fields are
+  ignored.
+"""
+
+PARAMETERS: list[dict[str, Any]] = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes a repeat safe: 1 to 255 printable ASCII characters, quoted or not. A repeat is not "
+        "stored twice and gets the first answer and `Idempotent-Replayed: true`. For lines the key names the stream, "
+        "which can go on after a cut. The same key with other content: `422`.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^(?!""$)[!-~]([ -~]*[!-~])?$'},
+        "example": "b5f2c1-0001",
+    },
+    {
+        "name": "Stream-Offset",
+        "in": "header",
+        "description": "Lines only, with an Idempotency-Key: how many lines from the beginning of the stream this "
+        "request leaves out. More than is committed: `409`.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    },
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": "How the body is compressed.",
+        "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
+    },
+]
+
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` where the Idempotency-Key came before: nothing was stored again.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+
+def _lines_of(*structs: type) -> dict[str, Any]:
+    """JSON lines of any of these."""
+    schemas = [ref(struct) for struct in structs]
+    content = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"type": "string", "contentMediaType": NDJSON, "contentSchema": content}
+
+
+def _sample(label: str, source: str, answer: str) -> dict[str, str]:
+    return {"lang": "Shell", "label": label, "source": source, "answer": answer}
+
+
+def _curl(command: str, *options: str) -> str:
+    """A command with an option a line."""
+    return " \\\n  ".join([command, *options])
+
+
+_ONE = _LINE % "b5f2c1"
+_TWO = f"printf '%s\\n' \\\n  '{_LINE % 'b5f2c2'}' \\\n  '{_LINE % 'b5f2c3'}'"
+
+SAMPLES = [
+    _sample(
+        "One payload",
+        _curl(f"curl -i {BASE}/stats", f"-H 'Content-Type: {JSON}'", f"-d '{_ONE}'"),
+        "HTTP/1.1 204 No Content",
+    ),
+    _sample(
+        "Once only: sent again, it says Idempotent-Replayed",
+        _curl(
+            f"curl -i {BASE}/stats",
+            f"-H 'Content-Type: {JSON}'",
+            "-H 'Idempotency-Key: b5f2c1-0001'",
+            f"-d '{_ONE}'",
+        ),
+        "HTTP/1.1 204 No Content",
+    ),
+    _sample(
+        "Lines, compressed",
+        _TWO
+        + " |\n"
+        + _curl(
+            f"gzip | curl {BASE}/stats",
+            f"-H 'Content-Type: {NDJSON}'",
+            "-H 'Content-Encoding: gzip'",
+            "--data-binary @-",
+        ),
+        '{"accepted":2,"rejected":0,"errors":[]}',
+    ),
+    _sample(
+        "An open stream with receipts, which can go on after a cut",
+        f"({_TWO}; sleep 1; echo oops) |\n"
+        + _curl(
+            f"curl -sN -X POST -T - {BASE}/stats",
+            f"-H 'Content-Type: {NDJSON}'",
+            f"-H 'Accept: {NDJSON}'",
+            "-H 'Idempotency-Key: evening-1'",
+        ),
+        '{"committed":2,"rejected":0}\n'
+        '{"accepted":2,"rejected":1,"errors":[{"line":3,"detail":"JSON is malformed: invalid character (byte 0)"}]}',
+    ),
+]
+
+
+def post_stats() -> dict[str, Any]:
+    """The operation."""
+    lines = {
+        "schema": _lines_of(Payload),
+        "example": "".join(_LINE % token + "\n" for token in ("b5f2c2", "b5f2c3")),
+    }
+    return {
+        "tags": ["stats"],
+        "operationId": "PostStats",
+        "summary": "Store measurements",
+        "description": DESCRIPTION.strip(),
+        "parameters": PARAMETERS,
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": ref(Payload), "example": PAYLOAD}, NDJSON: lines, JSONL: lines},
+        },
+        "responses": answers(
+            Answer(
+                200,
+                "Lines: the stream is complete and committed. With receipts, the status stays 200 whatever comes.",
+                {
+                    JSON: {"schema": ref(Summary), "example": {"accepted": 2, "rejected": 0, "errors": []}},
+                    NDJSON: {
+                        "schema": _lines_of(Receipt, Summary, LinesProblem),
+                        "example": '{"committed":2,"rejected":0}\n{"accepted":2,"rejected":0,"errors":[]}\n',
+                    },
+                },
+                _REPLAYED,
+            ),
+            Answer(204, "One payload: it is committed.", {}, _REPLAYED),
+            problem(
+                400,
+                LinesProblem,
+                "A field is missing or out of range, a header is not valid, the body breaks off, or of all lines none "
+                "could be accepted.",
+            ),
+            problem(
+                409,
+                LinesProblem,
+                "Stream-Offset is beyond what is committed, or another request has taken over the key.",
+            ),
+            problem(413, LinesProblem, "A single payload is too long, or compressed data grows beyond measure."),
+            problem(415, ProblemDetails, "The Content-Type or Content-Encoding is none of those above."),
+            problem(422, LinesProblem, "The Idempotency-Key came before with other content."),
+            problem(
+                503,
+                LinesProblem,
+                "Not stored, or not known to be: the database is away or does not keep up, or the collector is "
+                "shutting down. Send it again, with an Idempotency-Key for certainty.",
+            ),
+        ),
+        "x-codeSamples": SAMPLES,
+    }

@@ -1,0 +1,122 @@
+"""What Litestar does not know of the ordinary handlers: their answers in every media type, and samples."""
+
+from typing import Any
+
+from collector.openapi.answers import Answer, answers, problem
+from collector.openapi.ingest import BASE, NDJSON
+from collector.openapi.schemas import ProblemDetails, ref
+from collector.routes.stats import StatsPage, StatsWindow
+from collector.routes.streams import StreamState
+
+_WINDOW = {
+    "time": "2026-01-01T12:05:00Z",
+    "customer": "acme",
+    "content": "film7",
+    "cdn": 4500000,
+    "p2p": 120000,
+    "sessions": 1,
+}
+_CSV = "time,customer,content,cdn,p2p,sessions\n2026-01-01T12:05:00Z,acme,film7,4500000,120000,1\n"
+_NEXT_LINK = {
+    "Link": {
+        "description": 'The next page, where there is one: `<?…>; rel="next"`.',
+        "schema": {"type": "string"},
+    }
+}
+_TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "ok\n"}}
+_AWAY = problem(503, ProblemDetails, "The database is away.")
+_TIME = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    ]
+}
+
+PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("/stats", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/streams/{key}", "key"): {
+        "description": "The Idempotency-Key, percent-encoded where the URL wants it.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": "evening-1",
+    },
+    ("/streams/{key}", "endpoint"): {"schema": {"type": "string", "enum": ["/stats"], "default": "/stats"}},
+}
+"""Of a parameter, by path and name: what takes the place of Litestar's words."""
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "/stats": answers(
+        Answer(
+            200,
+            "Windows, newest first.",
+            {
+                "application/json": {"schema": ref(StatsPage), "example": {"rows": [_WINDOW], "next": None}},
+                "text/csv": {"schema": {"type": "string"}, "example": _CSV},
+                NDJSON: {
+                    "schema": {"type": "string", "contentMediaType": NDJSON, "contentSchema": ref(StatsWindow)},
+                },
+            },
+            _NEXT_LINK,
+        ),
+        problem(400, ProblemDetails, "A parameter is unknown, given twice, malformed or out of range."),
+        _AWAY,
+    ),
+    "/streams/{key}": answers(
+        Answer(
+            200,
+            "How far it is committed.",
+            {
+                "application/json": {
+                    "schema": ref(StreamState),
+                    "example": {"committed": 3, "rejected": 1, "complete": True},
+                }
+            },
+        ),
+        problem(400, ProblemDetails, "The key or a parameter is not valid."),
+        problem(
+            404, ProblemDetails, "No request with this key is known; keys are forgotten a day after their last use."
+        ),
+        _AWAY,
+    ),
+    "/health/live": answers(Answer(200, "The process answers.", _TEXT)),
+    "/health/ready": answers(
+        Answer(200, "Requests can be served.", _TEXT),
+        problem(503, ProblemDetails, "Nothing should be sent here; `detail` says why."),
+    ),
+    "/metrics": answers(
+        Answer(
+            200,
+            "Prometheus' text format.",
+            {
+                "text/plain": {
+                    "schema": {"type": "string"},
+                    "example": 'collector_stored_total{endpoint="/stats"} 3.0\n',
+                }
+            },
+        )
+    ),
+}
+
+
+def _get(label: str, target: str, options: str = "", answer: str = "") -> dict[str, str]:
+    url = f"'{BASE}{target}'" if "?" in target or "&" in target else BASE + target
+    return {"lang": "Shell", "label": label, "source": f"curl -s {url}{options}", "answer": answer}
+
+
+SAMPLES: dict[str, list[dict[str, str]]] = {
+    "/stats": [
+        _get(
+            "One customer's newest windows",
+            "/stats?customer=acme&limit=3",
+            answer='{"rows":[{"time":"2026-01-01T12:05:00Z","customer":"acme","content":"film7","cdn":4500000,'
+            '"p2p":120000,"sessions":1}],"next":null}',
+        ),
+        _get("As CSV", "/stats?customer=acme", " -H 'Accept: text/csv'", _CSV.rstrip()),
+    ],
+    "/streams/{key}": [
+        _get("After a cut", "/streams/evening-1", answer='{"committed":3,"rejected":1,"complete":true}')
+    ],
+    "/health/live": [_get("Ask", "/health/live", answer="ok")],
+    "/health/ready": [_get("Ask", "/health/ready", answer="ok")],
+    "/metrics": [_get("The balance", "/metrics", " | grep -E '^collector_(received|stored|rejected|repeated)_total'")],
+}

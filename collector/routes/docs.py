@@ -1,0 +1,42 @@
+"""GET /openapi.json, and GET /docs: the same for people."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from collector.openapi.ingest import BASE
+from collector.openapi.page import POLICY, render
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+"""A host and a port as samples may show them; whatever else a client claims does not get into a shell command."""
+_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
+
+def docs_handlers(make_document: Callable[[], dict[str, Any]]) -> list[HTTPRouteHandler]:
+    """The two handlers; the document is made when it is first asked for."""
+    document = functools.cache(make_document)
+
+    @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+    def openapi_json() -> Response[bytes]:
+        return Response(msgspec.json.encode(document()), media_type=MediaType.JSON, headers=_HEADERS)
+
+    @get("/docs", include_in_schema=False, sync_to_thread=False)
+    def docs(request: Request[Any, Any, Any]) -> Response[str]:
+        headers = {**_HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+        return Response(render(document(), address(request)), media_type=MediaType.HTML, headers=headers)
+
+    return [openapi_json, docs]
+
+
+def address(request: Request[Any, Any, Any]) -> str:
+    """Where the client reached us, as it says itself; a proxy in front may have the https."""
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        return BASE
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme
+    return f"{scheme}://{host}"

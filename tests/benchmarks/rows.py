@@ -1,0 +1,53 @@
+"""The rows of the benchmark: what the simulator's devices send, as JSON lines and as the CSV of the same rows."""
+
+import time
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from collector.messages import Payload
+from collector.rows import encode_csv
+from simulation.strategies import draw
+from simulation.traffic import traffic
+
+SEED = 1
+RUN = "round-0"
+CSV_BLOCK_ROWS = 10_000
+
+
+class Rows(msgspec.Struct):
+    """`count` payloads in two files; lines of another round have other tokens."""
+
+    folder: Path
+    count: int
+
+    @property
+    def csv(self) -> Path:
+        """The rows in PAYLOAD_COLUMNS, none of them starting a session."""
+        return self.folder / "rows.csv"
+
+    def lines(self, number: int) -> bytes:
+        """The payloads as JSON lines; tokens are those of the round."""
+        data = (self.folder / "rows.jsonl").read_bytes()
+        return data.replace(b'"round-0-', b'"round-%d-' % number)
+
+    def part(self, number: int, parts: int) -> list[bytes]:
+        """The same, as several streams."""
+        lines = self.lines(number).splitlines(keepends=True)
+        return [b"".join(lines[at::parts]) for at in range(parts)]
+
+
+def make(folder: Path, count: int) -> Rows:
+    """Draw the devices and let them send `count` payloads into files."""
+    rows = Rows(folder, count)
+    decode = msgspec.json.Decoder(Payload).decode
+    now_ms = int(time.time() * 1000)
+    messages = islice(traffic(draw(SEED), seed=SEED, run=RUN, rate=100_000), count)
+    with (folder / "rows.jsonl").open("wb") as lines, rows.csv.open("wb") as csv:
+        while block := [message.body for message in islice(messages, CSV_BLOCK_ROWS)]:
+            lines.write(b"\n".join(block) + b"\n")
+            encoded = encode_csv([decode(body) for body in block], now_ms, started=False)
+            assert encoded is not None
+            csv.write(encoded)
+    return rows
