@@ -38,7 +38,6 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         ingest["/stats"] = Ingest(service, "/stats")
         app.state.service = service
         await service.start()
-        drain_at_signals(service)
         try:
             yield
         finally:
@@ -78,17 +77,19 @@ class _App(Litestar):
             await super().__call__(scope, receive, send)
 
 
-def drain_at_signals(service: Service) -> None:
-    """Let the server's own signal handlers, which it sets later, drain the service first.
+def drain_at_signals(app: Litestar) -> None:
+    """Let the server's own signal handlers drain the service first. To be called in the worker before it sets them.
 
-    A server waits for open requests at SIGTERM, and streams have no end of their own.
+    A server waits for open requests at SIGTERM, and streams have no end of their own. granian sets its handlers after
+    it has loaded the application and before it starts it; neither of its event loops tells which handlers are set.
     """
-    loop = asyncio.get_running_loop()
+    loop = asyncio.get_event_loop()
     add = loop.add_signal_handler
 
     def add_chained(number: int, callback: Callable[..., object], *args: Any) -> None:
         def handle() -> None:
-            if number in (signal.SIGTERM, signal.SIGINT):
+            service = app.state.get("service")
+            if service is not None and number in (signal.SIGTERM, signal.SIGINT):
                 service.drain()
             callback(*args)
 
@@ -128,6 +129,6 @@ def _http_error(_: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
 
 
 def _unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
-    log.error("unexpected error", path=request.url.path, exc_info=exc)
+    log.error("unexpected error", path=request.scope["path"], exc_info=exc)
     body = {"type": "about:blank", "title": "Unexpected error", "status": 500, "detail": "see the collector's log"}
     return Response(body, status_code=500, media_type=PROBLEM_JSON.decode())

@@ -7,7 +7,8 @@ import msgspec
 
 from collector.embedded import EmbeddedError, PrivateServer, acquire, default_data_dir
 from collector.errors import CollectorError
-from collector.settings import Settings
+from collector.settings import Settings, variable
+from collector.store.connection import check_conninfo
 
 
 class Database(msgspec.Struct, frozen=True):
@@ -25,6 +26,9 @@ class Database(msgspec.Struct, frozen=True):
 @contextlib.contextmanager
 def database_of(settings: Settings) -> Iterator[Database]:
     """The database in use; a private one is let go of at the end. Raises CollectorError."""
+    for url, name in ((settings.database_url, "database_url"), (settings.read_database_url, "read_database_url")):
+        if url is not None:
+            check_conninfo(url, variable(name))
     if settings.database_url is not None:
         yield Database(settings.database_url)
         return

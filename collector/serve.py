@@ -57,7 +57,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
 
 def worker() -> Litestar:
     """The application of a worker process, called by granian."""
-    from collector.app import create_app
+    from collector.app import create_app, drain_at_signals
     from collector.service import Service
 
     _end_with_parent()
@@ -65,7 +65,9 @@ def worker() -> Litestar:
     logs.configure(settings)
     stack = contextlib.ExitStack()  # lives as long as the process
     database = stack.enter_context(database_of(settings))
-    return create_app(lambda: Service(settings, database.url, recover=database.recover))
+    app = create_app(lambda: Service(settings, database.url, recover=database.recover))
+    drain_at_signals(app)
+    return app
 
 
 def _prepare(database: Database, *, migrate_first: bool) -> None:

@@ -58,13 +58,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s.
     """
     drain_s: Seconds = 8.0
-    """After SIGTERM: how long requests under way may take; Kubernetes kills after 30 s by default."""
+    """How long requests under way may take after SIGTERM; Kubernetes kills after 30 s by default."""
     max_single_bytes: Count = 64 * KIB
     """A single payload's size, decompressed; a longer one is answered 413."""
     max_line_bytes: Count = 64 * KIB
     """A line's size, decompressed; a longer one is a rejected line."""
     key_retention_h: Seconds = 24.0
-    """Hours for which an Idempotency-Key is remembered after its last use."""
+    """Hours for which an Idempotency-Key is remembered after its last commit."""
     token_retention_days: Seconds = 90.0
     """Days for which a token is known to have started a session."""
     rejected_retention_days: Seconds = 30.0

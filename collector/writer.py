@@ -15,13 +15,11 @@ from collections.abc import Callable
 import structlog
 
 from collector import metrics
-from collector.batch import ERRORS_SPELLED_OUT, Backlog, Claim, Segment
+from collector.acknowledge import acknowledge, give_back, tell
+from collector.batch import Backlog, Claim, Segment
 from collector.errors import (
     BadRequest,
     CommitUnknown,
-    Conflict,
-    KeyReused,
-    Problem,
     RowRefused,
     StoreDown,
     StoreError,
@@ -81,7 +79,7 @@ class Writer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._give_back(self._backlog.drop_all(), Unavailable(SHUTTING_DOWN, retry_after_s=1))
+        give_back(self._backlog.drop_all(), Unavailable(SHUTTING_DOWN, retry_after_s=1))
         with contextlib.suppress(StoreError):
             await self._session.forget()
 
@@ -174,7 +172,7 @@ class Writer:
             try:
                 await self._commit(waiting)
             except asyncio.CancelledError:
-                self._give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
+                give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
                 raise
             finally:
                 self._backlog.release(batch)
@@ -198,10 +196,7 @@ class Writer:
             for half in halves:
                 await self._commit(half)
             return
-        for segment in segments:
-            self._acknowledge(segment, outcome)
-        for source in {segment.source for segment in segments if segment.source is not None}:
-            source.changed()
+        acknowledge(segments, outcome)
 
     async def _refuse(self, segment: Segment, why: str) -> None:
         """A row that the database does not take: a line goes to quarantine, a single payload back to its client."""
@@ -209,7 +204,7 @@ class Writer:
         if segment.source is not None:
             await self._commit([segment.refused(why)])
         else:
-            self._give_back([segment], BadRequest(f"the database refuses this payload: {why}"), reason="refused")
+            give_back([segment], BadRequest(f"the database refuses this payload: {why}"), reason="refused")
 
     async def _stored_once(self, segments: list[Segment]) -> Outcome:
         """One transaction, tried until it commits; overdue single payloads leave it on the way. Raises RowRefused."""
@@ -242,13 +237,13 @@ class Writer:
             try:
                 return await self._session.settle()
             except WriterFenced:
-                self._give_back(segments, Unavailable(UNKNOWN, retry_after_s=1))
+                give_back(segments, Unavailable(UNKNOWN, retry_after_s=1))
                 segments.clear()
                 return None
             except StoreDown as exc:
                 backoff_s = await self._back_off(exc, backoff_s)
                 for segment in self._overdue(segments):
-                    _tell(segment, Unavailable(UNKNOWN, retry_after_s=self.retry_after_s()))
+                    tell(segment, Unavailable(UNKNOWN, retry_after_s=self.retry_after_s()))
 
     async def _back_off(self, exc: StoreError, backoff_s: float) -> float:
         if isinstance(exc, StoreDown) and self._recover is not None:
@@ -263,48 +258,6 @@ class Writer:
         metrics.RETRIES.labels(self.name, type(exc).__name__).inc()
         log.warning("transaction failed, trying again", writer=self.name, kind=type(exc).__name__, why=str(exc))
 
-    # Telling
-
-    def _acknowledge(self, segment: Segment, outcome: Outcome) -> None:
-        source = segment.source
-        if source is None:
-            self._acknowledge_single(segment, outcome)
-            return
-        source.waiting -= 1
-        if (source.name, source.owner) in outcome.fenced:
-            metrics.REPEATED.labels(segment.endpoint).inc(segment.count)
-            source.failure = source.failure or Conflict("another request has taken over this Idempotency-Key")
-            return
-        source.committed += segment.lines
-        source.accepted += len(segment.rows)
-        source.rejected += len(segment.rejects)
-        metrics.STORED.labels(segment.endpoint).inc(len(segment.rows))
-        for reject in segment.rejects:
-            metrics.REJECTED.labels(segment.endpoint, reject.reason).inc()
-            if len(source.errors) < ERRORS_SPELLED_OUT:
-                source.errors.append((segment.first_line + reject.index, reject.detail))
-
-    def _acknowledge_single(self, segment: Segment, outcome: Outcome) -> None:
-        claim = segment.claim
-        repeated = claim is not None and claim.source in outcome.repeats
-        (metrics.REPEATED if repeated else metrics.STORED).labels(segment.endpoint).inc(segment.count)
-        if claim is not None and repeated and outcome.repeats[claim.source] != claim.digest:
-            _tell(segment, KeyReused("this key came before with another payload"))
-            return
-        for waiter in segment.waiters:
-            if not waiter.done():
-                waiter.set_result(repeated)
-
-    def _give_back(self, segments: list[Segment], problem: Problem, reason: str = "unavailable") -> None:
-        """These were not stored; whoever waits is told."""
-        for segment in segments:
-            if segment.source is not None:
-                segment.source.waiting -= 1
-                segment.source.failure = segment.source.failure or problem
-                segment.source.changed()
-            metrics.REJECTED.labels(segment.endpoint, reason).inc(segment.count)
-            _tell(segment, problem)
-
     def _overdue(self, segments: list[Segment]) -> list[Segment]:
         put_before = time.monotonic() - self._settings.single_wait_s
         return [segment for segment in segments if segment.waiters and segment.put_at < put_before]
@@ -312,7 +265,7 @@ class Writer:
     def _give_back_overdue(self, segments: list[Segment]) -> None:
         for segment in self._overdue(segments):
             segments.remove(segment)
-            self._give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+            give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
 
     async def _expire(self) -> None:
         """Give back single payloads that have waited for too long, while a transaction of others is under way."""
@@ -320,7 +273,7 @@ class Writer:
             await asyncio.sleep(EXPIRE_EVERY_S)
             overdue = self._backlog.expire(time.monotonic() - self._settings.single_wait_s)
             if overdue:
-                self._give_back(overdue, Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+                give_back(overdue, Unavailable(AWAY, retry_after_s=self.retry_after_s()))
                 self._show_backlog()
                 self._room.set()
 
@@ -334,9 +287,3 @@ class Writer:
     def _show_backlog(self) -> None:
         metrics.BACKLOG_ROWS.labels(self.name).set(self._backlog.rows)
         metrics.BACKLOG_BYTES.labels(self.name).set(self._backlog.bytes)
-
-
-def _tell(segment: Segment, problem: Problem) -> None:
-    for waiter in segment.waiters:
-        if not waiter.done():
-            waiter.set_exception(problem)

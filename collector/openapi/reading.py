@@ -74,7 +74,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         ),
         problem(400, ProblemDetails, "The key or a parameter is not valid."),
         problem(
-            404, ProblemDetails, "No request with this key is known; keys are forgotten a day after their last use."
+            404, ProblemDetails, "No request with this key is known; keys are forgotten after a day."
         ),
         _AWAY,
     ),

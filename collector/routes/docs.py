@@ -38,5 +38,5 @@ def address(request: Request[Any, Any, Any]) -> str:
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
         return BASE
-    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else request.scope["scheme"]
     return f"{scheme}://{host}"

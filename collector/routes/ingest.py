@@ -8,7 +8,7 @@ from typing import Any
 from collector import metrics
 from collector.batch import Claim
 from collector.body import PLAIN, Receive, decompressor, whole
-from collector.errors import BadRequest, Problem, StoreDown, Unavailable, UnsupportedMedia
+from collector.errors import BadRequest, Problem, StoreError, Unavailable, UnsupportedMedia
 from collector.messages import decode_single
 from collector.progress import Digest, parse_key
 from collector.routes.lines import LinesRequest
@@ -52,7 +52,7 @@ class Ingest:
                 raise UnsupportedMedia(f"Content-Type {given!r}: send application/json or application/x-ndjson")
         except Problem as problem:
             await send_problem(send, problem)
-        except StoreDown as exc:
+        except StoreError as exc:
             await send_problem(send, Unavailable(f"the database is away: {exc}", retry_after_s=1))
 
     async def _single(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:

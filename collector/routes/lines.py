@@ -58,7 +58,11 @@ class LinesRequest:
                 answer: Problem | None = None
             except Problem as problem:
                 answer = await self._explained(problem)
-            await self._answer(answer)
+            try:
+                await self._answer(answer)
+            finally:
+                # Or it and the request hold each other, and with them the server's connection, which does not end.
+                self._source.changed = _nothing
 
     def interrupt(self) -> None:
         """Read no more: what has come is stored and acknowledged, the client sends the rest again."""
@@ -212,6 +216,10 @@ class LinesRequest:
             )
         else:
             await send_json(self._send, 200, source.summary(), headers)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _lines(event: Event) -> int:

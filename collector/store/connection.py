@@ -1,6 +1,9 @@
 """How every connection is made."""
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from collector.errors import SettingError
 
 OPTIONS: dict[str, str | int] = {
     "application_name": "collector",
@@ -17,3 +20,11 @@ def conninfo(url: str) -> str:
     """The URI or conninfo with our options, where it does not have its own."""
     given = conninfo_to_dict(url)
     return make_conninfo(url, **{name: value for name, value in OPTIONS.items() if name not in given})
+
+
+def check_conninfo(url: str, name: str) -> None:
+    """Raises SettingError, with the setting's name and not its value, which may have a password in it."""
+    try:
+        conninfo(url)
+    except psycopg.Error as exc:
+        raise SettingError(f"{name}: neither a postgresql:// URI nor a conninfo string of libpq") from exc
