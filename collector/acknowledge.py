@@ -29,6 +29,7 @@ def give_back(segments: Iterable[Segment], problem: Problem, reason: str = "unav
         source = segment.source
         if source is not None:
             source.waiting -= 1
+            source.gap = True
             source.failure = source.failure or problem
             source.changed()
 

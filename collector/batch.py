@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from collector.errors import Problem
-from collector.messages import Payload, Reject
+from collector.messages import RAW_KEPT_BYTES, Payload, Reject
 from collector.progress import Digest
 from collector.rows import RejectedRow, timestamp
 
@@ -42,6 +42,8 @@ class Source:
         self.waiting = 0
         """Segments that are put and neither committed nor given up."""
         self.failure: Problem | None = None
+        self.gap = False
+        """A segment was given up: none after it may be stored, for `committed` counts lines without a gap."""
         self.changed: Callable[[], None] = _nothing
 
     def summary(self) -> dict[str, object]:
@@ -147,7 +149,7 @@ class Segment:
     def refused(self, detail: str) -> "Segment":
         """The same line, as one that the database refuses."""
         index = self.indices[0] if self.indices else 0
-        raw = self.block[:-1] if self.block else msgspec.json.encode(self.rows[0])
+        raw = (self.block[:-1] if self.block else msgspec.json.encode(self.rows[0]))[:RAW_KEPT_BYTES]
         segment = self._lines(0, self.lines, 0, len(self.block))
         segment.rows, segment.indices = [], []
         segment.rejects = [Reject(index, "refused", detail, raw)]

@@ -50,6 +50,7 @@ class Service:
         self._no_streams = asyncio.Event()
         self._no_streams.set()
         self._housekeeping: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
         """The moment of reception, epoch milliseconds."""
@@ -77,17 +78,26 @@ class Service:
                 self._no_streams.set()
 
     def drain(self) -> None:
-        """Streams end with a last receipt; no new ones are read. Called once, when the process is told to end."""
+        """Begin to end, when the process is told to: streams end with a last receipt, and no new ones are read.
+
+        The server waits for requests before it stops the service, so the bound on what they may take begins here.
+        """
         if self.draining:
             return
         self.draining = True
         log.info("draining", streams=len(self._open))
         for request in list(self._open):
             request.interrupt()
+        self._ending = asyncio.create_task(self._end())
 
     async def stop(self) -> None:
         """End within `drain_s`: what was taken in is stored and acknowledged, or given back."""
         self.drain()
+        assert self._ending is not None
+        await self._ending
+        await self.store.close()
+
+    async def _end(self) -> None:
         deadline = time.monotonic() + self.settings.drain_s
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
@@ -96,7 +106,6 @@ class Service:
             self._housekeeping.cancel()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(self.singles.stop(left_s), self.streams.stop(left_s))
-        await self.store.close()
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""

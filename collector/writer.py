@@ -42,9 +42,7 @@ RATE_WEIGHT = 0.2
 
 SHUTTING_DOWN = "the collector is shutting down; what it has not acknowledged was not stored"
 AWAY = "the database is away or does not keep up; this was not stored"
-UNKNOWN = (
-    "the database went away during the commit: whether this was stored is not known; repeat it with its Idempotency-Key"
-)
+UNKNOWN = "the database does not answer: whether this was stored is not known; repeat it with its Idempotency-Key"
 
 
 class Writer:
@@ -61,6 +59,8 @@ class Writer:
         self._backlog = Backlog(settings.backlog_rows, settings.backlog_bytes)
         self._work = asyncio.Event()
         self._room = asyncio.Event()
+        self._writing: list[Segment] = []
+        """Of the transaction under way."""
         self._claims: dict[str, asyncio.Future[bool]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -168,13 +168,18 @@ class Writer:
                 await asyncio.sleep(wait_s)
             batch = self._backlog.take(settings.batch_rows, settings.batch_bytes)
             self._show_backlog()
-            waiting = list(batch)  # of which overdue ones are taken out on the way; all of the batch is released
+            # Overdue ones are taken out of this list on the way; what is released is all of the batch.
+            self._writing = waiting = list(batch)
             try:
                 await self._commit(waiting)
             except asyncio.CancelledError:
                 give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
                 raise
+            except Exception:
+                log.exception("batch given up", writer=self.name)
+                give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
             finally:
+                self._writing = []
                 self._backlog.release(batch)
                 self._show_backlog()
                 self._room.set()
@@ -209,6 +214,10 @@ class Writer:
     async def _stored_once(self, segments: list[Segment]) -> Outcome:
         """One transaction, tried until it commits; overdue single payloads leave it on the way. Raises RowRefused."""
         backoff_s = BACKOFF_FIRST_S
+        after_gap = [segment for segment in segments if segment.source is not None and segment.source.gap]
+        for segment in after_gap:
+            segments.remove(segment)
+        give_back(after_gap, Unavailable(UNKNOWN, retry_after_s=1))
         while segments:
             began_at = time.monotonic()
             try:
@@ -268,7 +277,9 @@ class Writer:
             give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
 
     async def _expire(self) -> None:
-        """Give back single payloads that have waited for too long, while a transaction of others is under way."""
+        """Give back single payloads that have waited for too long while a transaction is under way; those of the
+        transaction itself are told that nobody knows.
+        """
         while True:
             await asyncio.sleep(EXPIRE_EVERY_S)
             overdue = self._backlog.expire(time.monotonic() - self._settings.single_wait_s)
@@ -276,6 +287,8 @@ class Writer:
                 give_back(overdue, Unavailable(AWAY, retry_after_s=self.retry_after_s()))
                 self._show_backlog()
                 self._room.set()
+            for segment in self._overdue(self._writing):
+                tell(segment, Unavailable(UNKNOWN, retry_after_s=self.retry_after_s()))
 
     def _measure(self, segments: list[Segment], took_s: float) -> None:
         rows = sum(segment.count for segment in segments)

@@ -25,6 +25,9 @@ _LINE = (
 BASE = "http://127.0.0.1:8080"
 """What samples are written with; the page puts its own address there."""
 
+KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^(?!""$)[!-~]([ -~]*[!-~])?$'}
+"""An Idempotency-Key."""
+
 DESCRIPTION = f"""
 One payload (`application/json`, or no Content-Type): answered `204` once it is committed, so what is acknowledged is
 on disk.
@@ -49,7 +52,7 @@ PARAMETERS: list[dict[str, Any]] = [
         "description": "Makes a repeat safe: 1 to 255 printable ASCII characters, quoted or not. A repeat is not "
         "stored twice and gets the first answer and `Idempotent-Replayed: true`. For lines the key names the stream, "
         "which can go on after a cut. The same key with other content: `422`.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^(?!""$)[!-~]([ -~]*[!-~])?$'},
+        "schema": KEY,
         "example": "b5f2c1-0001",
     },
     {

@@ -124,7 +124,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], base: str) -> 
 
 def _parameter(parameter: dict[str, Any]) -> str:
     needed = ' <span class="needed">required</span>' if parameter.get("required") else ""
-    kind = f'<span class="kind">{parameter["in"]} · {_kind(parameter["schema"])}</span>'
+    kind = f'<span class="kind">{escape(parameter["in"])} · {_kind(parameter["schema"])}</span>'
     example = f" For example <code>{escape(str(parameter['example']))}</code>." if "example" in parameter else ""
     return (
         f"<dt><code>{escape(parameter['name'])}</code> {kind}{needed}</dt>"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from collector.openapi.answers import Answer, answers, problem
-from collector.openapi.ingest import BASE, NDJSON
+from collector.openapi.ingest import BASE, KEY, NDJSON
 from collector.openapi.schemas import ProblemDetails, ref
 from collector.routes.stats import StatsPage, StatsWindow
 from collector.routes.streams import StreamState
@@ -37,7 +37,7 @@ PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
     ("/streams/{key}", "key"): {
         "description": "The Idempotency-Key, percent-encoded where the URL wants it.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": KEY,
         "example": "evening-1",
     },
     ("/streams/{key}", "endpoint"): {"schema": {"type": "string", "enum": ["/stats"], "default": "/stats"}},
@@ -73,9 +73,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             },
         ),
         problem(400, ProblemDetails, "The key or a parameter is not valid."),
-        problem(
-            404, ProblemDetails, "No request with this key is known; keys are forgotten after a day."
-        ),
+        problem(404, ProblemDetails, "No request with this key is known; keys are forgotten after a day."),
         _AWAY,
     ),
     "/health/live": answers(Answer(200, "The process answers.", _TEXT)),

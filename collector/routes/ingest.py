@@ -54,6 +54,8 @@ class Ingest:
             await send_problem(send, problem)
         except StoreError as exc:
             await send_problem(send, Unavailable(f"the database is away: {exc}", retry_after_s=1))
+        finally:
+            del receive, send  # see LinesRequest.run; the traceback of a problem leads here
 
     async def _single(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         service = self._service

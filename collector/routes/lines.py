@@ -12,7 +12,7 @@ from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
 from collector.body import Decompressor, Receive, decompressor, pieces
 from collector.errors import BadRequest, Problem, Unavailable
 from collector.lines import Block, Event, Lines
-from collector.messages import Reject, decode_block
+from collector.messages import RAW_KEPT_BYTES, Reject, decode_block
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
 from collector.routes.receipts import Receipts
 from collector.routes.responses import Send, send_json, send_problem
@@ -61,8 +61,10 @@ class LinesRequest:
             try:
                 await self._answer(answer)
             finally:
-                # Or it and the request hold each other, and with them the server's connection, which does not end.
-                self._source.changed = _nothing
+                # Held on to, by whatever cycle of source, problem and traceback, they would keep the server from
+                # closing the connection, and from ending, until the garbage collector comes by.
+                del self._receive, self._send
+                self._receipts = None
 
     def interrupt(self) -> None:
         """Read no more: what has come is stored and acknowledged, the client sends the rest again."""
@@ -153,7 +155,7 @@ class LinesRequest:
         else:
             limit = self._service.settings.max_line_bytes
             detail = f"the line has {event.size_bytes} bytes; at most {limit} are taken"
-            segment.rejects = [Reject(0, "too_long", detail, event.head)]
+            segment.rejects = [Reject(0, "too_long", detail, event.head[:RAW_KEPT_BYTES])]
         await self._service.streams.put(segment)
 
     def _count_repeated(self, event: Event, new: Event | None) -> None:
@@ -211,15 +213,9 @@ class LinesRequest:
             raise problem
         headers = REPLAYED if self._replayed else []
         if source.rejected and not source.accepted:
-            await send_problem(
-                self._send, BadRequest("no line could be accepted", members=source.summary()), headers
-            )
+            await send_problem(self._send, BadRequest("no line could be accepted", members=source.summary()), headers)
         else:
             await send_json(self._send, 200, source.summary(), headers)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _lines(event: Event) -> int:

@@ -7,23 +7,32 @@ import psycopg
 from psycopg import AsyncConnection
 
 from collector.batch import Segment
-from collector.errors import CommitUnknown, StoreDown, WriterFenced
+from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
 from collector.store.connection import conninfo
 from collector.store.queries import QUERIES
-from collector.store.singles import is_small, recall_singles, write_singles
+from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
 from collector.store.translate import message, translated, translating
 from collector.store.writing import Connection, KnownTokens, Outcome, write_batch
 
+FENCED = "the writer's progress row is gone, or another connection has taken it"
+
 
 class WriterSession:
-    """A connection and a progress row of its own, whose position counts its transactions. Not for two tasks at once."""
+    """A connection and a progress row of its own, whose position counts its transactions. Not for two tasks at once.
+
+    Each connection is another owner of the row: what a former one sent and the server has not begun writes nothing, so
+    that what is not there when the row is taken will never be.
+    """
 
     def __init__(self, url: str, source: str) -> None:
         self._url = conninfo(url)
         self._source = source
         self._connection: Connection | None = None
-        self._registered = False
+        self._owner = 0
+        """Of the row, by this connection; 1 where the row was new."""
         self._position = 0
+        self._cut_position = 0
+        """What the position is if the transaction happened whose COMMIT was cut."""
         self._known = KnownTokens()
         self._recall: Callable[[Connection], Awaitable[Outcome]] = lambda _: _ready(Outcome())
         """Tells what the transaction found whose COMMIT was cut, if it happened."""
@@ -34,7 +43,11 @@ class WriterSession:
         Raises RowRefused, TryAgain, StoreDown, WriterFenced: nothing was committed. CommitUnknown: `settle` can tell.
         """
         connection = await self._connected()
-        step: dict[str, object] = {"source": self._source, "position": self._position + 1}
+        step: dict[str, object] = {
+            "source": self._source,
+            "writer_owner": self._owner,
+            "position": self._position + 1,
+        }
         if is_small(segments):
             outcome = await self._write_singles(connection, step, segments)
         else:
@@ -45,11 +58,18 @@ class WriterSession:
 
     async def _write_singles(self, connection: Connection, step: dict[str, object], segments: list[Segment]) -> Outcome:
         owner = random.getrandbits(62) + 1
+        committed = False
         try:
-            outcome = await write_singles(connection, step, segments, self._known, owner)
+            advanced, new = await write_singles(connection, step, segments, self._known, owner)
+            if not advanced:
+                raise WriterFenced(FENCED)
+            committed = True
+            outcome = await outcome_of_singles(connection, segments, new)
         except psycopg.Error as exc:
-            if connection.broken:
+            if committed or connection.broken:
+                # Not to be tried again: what was committed is asked for, by the writer's row.
                 await self.close()
+                self._cut_position = self._position + 1
                 self._recall = lambda connection: recall_singles(connection, segments, owner)
                 raise CommitUnknown(message(exc)) from exc
             await self._roll_back(connection)
@@ -57,10 +77,6 @@ class WriterSession:
         except BaseException:
             await self.close()
             raise
-        if outcome is None:
-            self._registered = False
-            await self.close()
-            return Outcome()
         return outcome
 
     async def _write_batch(self, connection: Connection, step: dict[str, object], segments: list[Segment]) -> Outcome:
@@ -69,10 +85,6 @@ class WriterSession:
         except psycopg.Error as exc:
             await self._roll_back(connection)
             raise translated(exc) from exc
-        except WriterFenced:
-            self._registered = False
-            await self.close()
-            raise
         except BaseException:
             await self.close()
             raise
@@ -83,6 +95,7 @@ class WriterSession:
             await self.close()
             if not broken:
                 raise translated(exc) from exc
+            self._cut_position = self._position + 1
             self._recall = lambda _: _ready(outcome)
             raise CommitUnknown(message(exc)) from exc
         except BaseException:
@@ -95,25 +108,20 @@ class WriterSession:
 
         Raises StoreDown: ask again. WriterFenced: it cannot be known any more.
         """
-        connection = await self._connected()
         try:
-            cursor = await connection.execute(QUERIES["read_writer"], {"source": self._source})
-            row = await cursor.fetchone()
-            happened = row is not None and row[0] == self._position + 1
-            outcome = await self._recall(connection) if happened else None
+            connection = await self._connected()
+            if self._owner == 1:
+                raise WriterFenced(FENCED)
+            return await self._recall(connection) if self._position == self._cut_position else None
         except psycopg.Error as exc:
             await self.close()
             raise StoreDown(message(exc)) from exc
-        if row is None:
-            self._registered = False
-            await self.close()
-            raise WriterFenced("the writer's progress row is gone")
-        self._position = row[0]
-        return outcome
+        except TryAgain as exc:
+            raise StoreDown(str(exc)) from exc
 
     async def forget(self) -> None:
         """A clean end: the writer's row goes, and the connection."""
-        if self._connection is not None and self._registered:
+        if self._connection is not None:
             with translating():
                 await self._connection.execute(QUERIES["forget_writer"], {"source": self._source})
         await self.close()
@@ -132,9 +140,10 @@ class WriterSession:
         with translating():
             connection = await AsyncConnection.connect(self._url, autocommit=True)
             try:
-                if not self._registered:
-                    await connection.execute(QUERIES["register_writer"], {"source": self._source})
-                    self._registered, self._position = True, 0
+                cursor = await connection.execute(QUERIES["take_writer"], {"source": self._source})
+                row = await cursor.fetchone()
+                assert row is not None
+                self._owner, self._position = row
             except BaseException:
                 await connection.close()
                 raise

@@ -8,7 +8,7 @@ import msgspec
 from collector.batch import Segment
 from collector.messages import STARTING_MS, Payload
 from collector.store.queries import QUERIES
-from collector.store.writing import Connection, KnownTokens, Outcome, repeats_of
+from collector.store.writing import Connection, KnownTokens, Outcome, find_repeats
 
 SMALL_BATCH_ROWS = 500
 """Above this the rows themselves cost most, and COPY takes them faster."""
@@ -25,8 +25,9 @@ def is_small(segments: list[Segment]) -> bool:
 
 async def write_singles(
     connection: Connection, writer_step: dict[str, object], segments: list[Segment], known: KnownTokens, owner: int
-) -> Outcome | None:
-    """The whole transaction; `owner` marks the keys that it takes. None: committed, but the writer's row was gone.
+) -> tuple[bool, set[str]]:
+    """The whole transaction; `owner` marks the keys that it takes. Returns whether the writer's row was there, and the
+    keys that are new.
 
     Raises the driver's errors; with a broken connection it is not known whether the transaction happened.
     """
@@ -35,9 +36,13 @@ async def write_singles(
     row = await cursor.fetchone()
     assert row is not None
     advanced, sources = row
-    new = set(sources)
-    claims = {segment.claim.source for segment in segments if segment.claim}
-    outcome = Outcome(repeats=await repeats_of(connection, claims - new))
+    return advanced, set(sources)
+
+
+async def outcome_of_singles(connection: Connection, segments: list[Segment], new: set[str]) -> Outcome:
+    """What a committed transaction of `write_singles` found, by the keys that were new to it."""
+    digests = _digests(segments)
+    outcome = Outcome(repeats=await _repeats(connection, {key: digests[key] for key in digests.keys() - new}))
     outcome.tokens = [
         row.token
         for segment in segments
@@ -45,13 +50,26 @@ async def write_singles(
         for row in segment.rows
         if row.session_duration < STARTING_MS
     ]
-    return outcome if advanced else None
+    return outcome
 
 
 async def recall_singles(connection: Connection, segments: list[Segment], owner: int) -> Outcome:
-    """What a transaction of `write_singles` found that did happen: keys of another owner were there before."""
-    claims = {segment.claim.source for segment in segments if segment.claim}
-    return Outcome(repeats=await repeats_of(connection, claims, but_of=owner))
+    """The same from the table alone: keys of another owner were there before."""
+    return Outcome(repeats=await _repeats(connection, _digests(segments), but_of=owner))
+
+
+async def _repeats(connection: Connection, digests: dict[str, bytes], *, but_of: int = 0) -> dict[str, bytes]:
+    """A key that housekeeping has forgotten just now cannot be compared any more: it counts as the same content."""
+    found = await find_repeats(connection, digests.keys())
+    return {
+        key: found[key][1] if key in found else digest
+        for key, digest in digests.items()
+        if not but_of or key not in found or found[key][0] != but_of
+    }
+
+
+def _digests(segments: list[Segment]) -> dict[str, bytes]:
+    return {segment.claim.source: segment.claim.digest for segment in segments if segment.claim}
 
 
 def _parameters(segments: list[Segment], known: KnownTokens) -> dict[str, object]:

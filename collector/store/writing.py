@@ -5,7 +5,7 @@
 3. COPY, the tables in fixed order
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import psycopg
@@ -97,7 +97,11 @@ async def write_batch(
     if await moved.fetchone() is None:
         raise WriterFenced("the writer's progress row is gone")
     if claimed is not None:
-        outcome.repeats = await repeats_of(connection, claims.keys() - {row[0] for row in await claimed.fetchall()})
+        repeated = claims.keys() - {row[0] for row in await claimed.fetchall()}
+        found = await find_repeats(connection, repeated)
+        if found.keys() != repeated:
+            raise psycopg.errors.SerializationFailure("a key was forgotten while it was claimed")
+        outcome.repeats = {source: digest for source, (_, digest) in found.items()}
     if stepped is not None:
         outcome.fenced = steps.keys() - {(row[0], row[1]) for row in await stepped.fetchall()}
     kept = [segment for segment in segments if not _left_out(segment, outcome)]
@@ -114,21 +118,15 @@ def _json(document: object) -> str:
     return _encoder.encode(document).decode()
 
 
-async def repeats_of(connection: Connection, sources: set[str], *, but_of: int = 0) -> dict[str, bytes]:
-    """The digests of keys that were there before; empty for one that a stream has taken and not completed.
-
-    Keys of the owner `but_of` are left out.
-    """
-    if not sources:
+async def find_repeats(connection: Connection, sources: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+    """Owners and digests of keys that were there before; no digest of a stream that is not complete."""
+    listed = sorted(sources)
+    if not listed:
         return {}
-    cursor = await connection.execute(QUERIES["find_progress"], {"sources": _json(sorted(sources))})
-    found = await cursor.fetchall()
-    if len(found) != len(sources):
-        raise psycopg.errors.SerializationFailure("a key was forgotten while it was claimed")
+    cursor = await connection.execute(QUERIES["find_progress"], {"sources": _json(listed)})
     return {
-        source: bytes(digest) if complete else b""
-        for source, owner, _, complete, digest, *_ in found
-        if not but_of or owner != but_of
+        source: (owner, bytes(digest) if complete else b"")
+        for source, owner, _, complete, digest, *_ in await cursor.fetchall()
     }
 
 

@@ -1,0 +1,306 @@
+"""The OpenAPI document against the application: every answer it describes can be had and is what it says, and nothing
+else is there.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from collector.errors import BadRequest
+from collector.messages import Payload, decode_single
+from collector.openapi.schemas import components
+from tests.contract.driver import NDJSON, PROBLEM, Answer, App, payload, running, unique
+from tests.harness.engines import Engine
+from tests.strategies import encoded
+
+Documented = tuple[str, str, int, str]
+"""Method, path, status and media type."""
+Provoke = Callable[[App], Answer]
+
+JSON = "application/json"
+NOWHERE = "postgresql://127.0.0.1:1/nothing"
+
+
+@pytest.fixture(scope="module")
+def best_app(best_engine: Engine) -> Iterator[App]:
+    with best_engine.database() as url, running(url) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def document(best_app: App) -> dict[str, Any]:
+    answer = best_app.get("/openapi.json")
+    assert answer.status == 200
+    assert answer.media_type == JSON
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def schema_validator(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """References in a schema go into the document."""
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_it_has_every_endpoint_and_no_other(best_app: App, document: dict[str, Any]) -> None:
+    described = {(method, path) for method, path, _ in operations(document)}
+    of_itself = {("GET", "/docs"), ("GET", "/openapi.json")}
+    served = {
+        (method, route.path_format) for route in best_app.application.routes for method in route.methods - {"OPTIONS"}
+    } | {("POST", "/stats")}
+    assert described | of_itself == served
+
+
+def test_every_operation_says_everything(document: dict[str, Any]) -> None:
+    ids = []
+    for _, _, operation in operations(document):
+        assert operation["summary"]
+        assert operation["description"]
+        assert {tag["name"] for tag in document["tags"]} >= set(operation["tags"])
+        assert operation["x-codeSamples"]
+        assert all(parameter.get("description") for parameter in operation.get("parameters", []))
+        ids.append(operation["operationId"])
+    assert len(ids) == len(set(ids))
+    for schema in document["components"]["schemas"].values():
+        assert schema["description"]
+
+
+def test_parameters_of_get_stats_are_those_it_takes(best_app: App, document: dict[str, Any]) -> None:
+    """An unknown one is told, with the names of those that are known."""
+    described = {parameter["name"] for parameter in document["paths"]["/stats"]["get"]["parameters"]}
+    detail = best_app.get("/stats", nonsense="1").problem(400)["detail"]
+    assert set(detail.partition("known are ")[2].split(", ")) == described
+
+
+# Every answer that is described, and how to have it
+
+
+def _lines(app: App, key: str | None = None, **options: Any) -> Answer:
+    customer = unique("openapi")
+    return app.stream([payload(customer, 1), b"oops", payload(customer, 2)], key=key, **options)
+
+
+def _reused(app: App) -> Answer:
+    key = unique("openapi")
+    app.single(payload(unique("openapi"), 1), key=key)
+    return app.single(payload(unique("openapi"), 2), key=key)
+
+
+def _known_stream(app: App) -> Answer:
+    key = unique("openapi")
+    _lines(app, key)
+    return app.get(f"/streams/{key}")
+
+
+def _with_a_window(app: App, accept: str | None) -> Answer:
+    customer = unique("openapi")
+    app.single(payload(customer))
+    answer = app.get("/stats", accept, customer=customer)
+    assert b"film" in answer.body
+    return answer
+
+
+PROVOKED: list[tuple[Documented, str, Provoke]] = [
+    (("POST", "/stats", 200, JSON), "summary", _lines),
+    (("POST", "/stats", 200, NDJSON), "receipts", lambda app: _lines(app, accept=NDJSON)),
+    (
+        ("POST", "/stats", 200, NDJSON),
+        "receipts and a problem",
+        lambda app: app.post(gzip.compress(b"{}\n")[:-9], NDJSON, accept=NDJSON, content_encoding="gzip"),
+    ),
+    (("POST", "/stats", 204, ""), "single", lambda app: app.single(payload(unique("openapi")))),
+    (("POST", "/stats", 400, PROBLEM), "single", lambda app: app.post(b"{}")),
+    (("POST", "/stats", 400, PROBLEM), "lines", lambda app: app.stream([b"oops"])),
+    (("POST", "/stats", 400, PROBLEM), "key", lambda app: app.single(payload(unique("openapi")), key="ä")),
+    (
+        ("POST", "/stats", 409, PROBLEM),
+        "offset",
+        lambda app: _lines(app, unique("openapi"), stream_offset=7),
+    ),
+    (("POST", "/stats", 413, PROBLEM), "long", lambda app: app.post(b" " * 70_000)),
+    (("POST", "/stats", 415, PROBLEM), "type", lambda app: app.post(b"a,b", "text/csv")),
+    (("POST", "/stats", 415, PROBLEM), "encoding", lambda app: app.post(b"{}", content_encoding="br")),
+    (("POST", "/stats", 422, PROBLEM), "reused", _reused),
+    (("GET", "/stats", 200, JSON), "JSON", lambda app: _with_a_window(app, None)),
+    (("GET", "/stats", 200, "text/csv"), "CSV", lambda app: _with_a_window(app, "text/csv")),
+    (("GET", "/stats", 200, NDJSON), "lines", lambda app: _with_a_window(app, NDJSON)),
+    (("GET", "/stats", 400, PROBLEM), "limit", lambda app: app.get("/stats", limit="many")),
+    (("GET", "/stats", 400, PROBLEM), "time", lambda app: app.get("/stats", to="yesterday")),
+    (("GET", "/streams/{key}", 200, JSON), "known", _known_stream),
+    (("GET", "/streams/{key}", 400, PROBLEM), "endpoint", lambda app: app.get("/streams/a", endpoint="/nowhere")),
+    (("GET", "/streams/{key}", 404, PROBLEM), "unknown", lambda app: app.get("/streams/never-seen")),
+    (("GET", "/health/live", 200, "text/plain"), "alive", lambda app: app.get("/health/live")),
+    (("GET", "/health/ready", 200, "text/plain"), "ready", lambda app: app.get("/health/ready")),
+    (("GET", "/metrics", 200, "text/plain"), "metrics", lambda app: app.get("/metrics")),
+]
+AWAY: list[tuple[Documented, str, Provoke]] = [
+    (("POST", "/stats", 503, PROBLEM), "single", lambda app: app.single(payload("away"))),
+    (("POST", "/stats", 503, PROBLEM), "keyed lines", lambda app: _lines(app, "away")),
+    (("GET", "/stats", 503, PROBLEM), "stats", lambda app: app.get("/stats")),
+    (("GET", "/streams/{key}", 503, PROBLEM), "stream", lambda app: app.get("/streams/a")),
+    (("GET", "/health/ready", 503, PROBLEM), "unready", lambda app: app.get("/health/ready")),
+]
+
+
+def test_every_answer_described_is_provoked_below(document: dict[str, Any]) -> None:
+    described = {
+        (method, path, int(status), media_type)
+        for method, path, operation in operations(document)
+        for status, answer in operation["responses"].items()
+        for media_type in answer.get("content", {"": None})
+    }
+    assert described == {documented for documented, _, _ in PROVOKED + AWAY}
+
+
+def check(document: dict[str, Any], documented: Documented, answer: Answer) -> None:
+    """The answer is one that the document describes."""
+    method, path, status, media_type = documented
+    assert (answer.status, answer.media_type) == (status, media_type), answer.body
+    described = document["paths"][path][method.lower()]["responses"][str(status)]
+    if not answer.body:
+        assert "content" not in described
+        return
+    schema = described["content"][media_type]["schema"]
+    if "contentSchema" in schema:
+        validator = schema_validator(document, schema["contentSchema"])
+        for line in answer.lines():
+            validator.validate(line)
+    elif schema == {"type": "string"}:
+        assert answer.media_type.startswith("text/")
+    else:
+        schema_validator(document, schema).validate(answer.json())
+    if status == 503:
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("documented", "provoke"),
+    [pytest.param(documented, provoke, id=f"{documented} {name}") for documented, name, provoke in PROVOKED],
+)
+def test_an_answer_is_as_described(
+    best_app: App, document: dict[str, Any], documented: Documented, provoke: Provoke
+) -> None:
+    check(document, documented, provoke(best_app))
+
+
+def test_answers_while_the_database_is_away(document: dict[str, Any]) -> None:
+    # Each of them waits for a connection, so all of them at once.
+    with running(NOWHERE, single_wait_s=0.2) as app, ThreadPoolExecutor() as threads:
+        answers = list(threads.map(lambda each: each[2](app), AWAY))
+    for (documented, _, _), answer in zip(AWAY, answers, strict=True):
+        check(document, documented, answer)
+
+
+# Schemas and examples
+
+
+def test_examples_fit_their_schemas(document: dict[str, Any]) -> None:
+    checked = 0
+    for _, _, operation in operations(document):
+        contents = [answer.get("content", {}) for answer in operation["responses"].values()]
+        contents.append(operation.get("requestBody", {}).get("content", {}))
+        for content in contents:
+            for described in content.values():
+                if "example" in described:
+                    checked += _check_example(document, described["schema"], described["example"])
+        for parameter in operation.get("parameters", []):
+            if "example" in parameter:
+                schema_validator(document, parameter["schema"]).validate(parameter["example"])
+    assert checked >= 6
+
+
+def _check_example(document: dict[str, Any], schema: dict[str, Any], example: Any) -> int:
+    schema_validator(document, schema).validate(example)
+    if "contentSchema" in schema:
+        lines = [msgspec.json.decode(line) for line in example.splitlines()]
+        for line in lines:
+            schema_validator(document, schema["contentSchema"]).validate(line)
+        return len(lines)
+    return 1
+
+
+def test_example_bodies_are_accepted(app: App, document: dict[str, Any]) -> None:
+    """On each engine."""
+    for media_type, described in document["paths"]["/stats"]["post"]["requestBody"]["content"].items():
+        example = described["example"]
+        body = example.encode() if isinstance(example, str) else msgspec.json.encode(example)
+        answer = app.post(body, media_type)
+        if media_type == "application/json":
+            assert answer.status == 204, answer.body
+        else:
+            assert answer.summary() == (body.count(b"\n"), 0, [])
+
+
+VALID: dict[str, Any] = msgspec.json.decode(encoded(payload("openapi")))
+names = st.text(max_size=3) | st.sampled_from(["a" * 256, "ä" * 256, "a" * 257, "a\0b", ""]) | st.none()
+amounts = st.sampled_from([0, 1, -1, 2**63 - 1, 2**63, 1.5, "1", None, True])
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("token", "customer", "content"), names),
+            **dict.fromkeys(("timespan", "p2p", "cdn", "sessionDuration"), amounts),
+        },
+    )
+    | st.builds(lambda name, amount: {**VALID, "token": name, "cdn": amount}, names, amounts)
+)
+def test_the_schema_of_a_payload_says_what_is_taken(fields: dict[str, Any]) -> None:
+    """The schema and the decoder agree on every document, at the edges above all."""
+    try:
+        decode_single(msgspec.json.encode(fields))
+        taken = True
+    except BadRequest:
+        taken = False
+    schemas = components()
+    assert Draft202012Validator(schemas[Payload.__name__]).is_valid(fields) == taken
+
+
+# Methods
+
+
+def test_get_stats_has_a_head_without_a_body(best_app: App) -> None:
+    for path in ("/stats", "/health/live", "/docs", "/openapi.json", "/metrics"):
+        answer = best_app.request("HEAD", path)
+        assert (answer.status, answer.body) == (200, b"")
+        assert int(answer.headers["content-length"]) > 0
+    unknown = best_app.request("HEAD", "/nowhere")
+    assert (unknown.status, unknown.body) == (404, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/stats", {"GET", "HEAD", "OPTIONS", "POST"}), ("/health/live", {"GET", "HEAD", "OPTIONS"})],
+)
+def test_allow_names_every_method(best_app: App, path: str, methods: set[str]) -> None:
+    options = best_app.request("OPTIONS", path)
+    assert options.status == 204
+    refused = best_app.request("DELETE", path)
+    refused.problem(405)
+    for answer in (options, refused):
+        assert set(answer.headers["allow"].split(", ")) == methods
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/swagger", "/schema/openapi.json", "/schema/redoc"])
+def test_pages_of_the_framework_are_not_there(best_app: App, path: str) -> None:
+    best_app.get(path).problem(404)
