@@ -1,16 +1,17 @@
 -- Named queries, each with its purpose; `%(name)s` are parameters. Lists come as JSON, which both sides handle in C.
 
--- name: register_writer
--- The writer's own row, whose position counts its transactions.
-INSERT INTO progress (source, owner, position) VALUES (%(source)s, 1, 0) ON CONFLICT (source) DO NOTHING;
+-- name: take_writer
+-- A writer's new connection takes the writer's own row, whose position counts its transactions. It waits for a transaction of the connection
+-- before, and whatever still arrives by that one is of another owner and writes nothing. Owner 1: the row was not there.
+INSERT INTO progress (source, owner, position) VALUES (%(source)s, 1, 0)
+ON CONFLICT (source) DO UPDATE SET owner = progress.owner + 1, updated_at = now()
+RETURNING owner, position;
 
 -- name: advance_writer
 -- In every transaction of a writer. No row: the writer was fenced.
-UPDATE progress SET position = %(position)s, updated_at = now() WHERE source = %(source)s RETURNING position;
-
--- name: read_writer
--- After a COMMIT that was cut: waits while that transaction may still happen, then tells whether it did.
-SELECT position FROM progress WHERE source = %(source)s FOR UPDATE;
+UPDATE progress SET position = %(position)s, updated_at = now()
+WHERE source = %(source)s AND owner = %(writer_owner)s
+RETURNING position;
 
 -- name: forget_writer
 -- At a clean end.
@@ -27,9 +28,13 @@ RETURNING source;
 
 -- name: write_singles
 -- A small batch of single payloads as one statement, which is a transaction of its own: the writer's progress, keys, tokens and rows.
--- Comes back: whether the writer's row was there, and which keys are new; rows of the other keys are left out. Of a token's rows the
--- first may start its session. Element n of each list belongs to payload n.
-WITH single AS (
+-- Comes back: whether the writer still owns its row (if not, nothing is written), and which keys are new; rows of the other keys are left
+-- out. Of a token's rows the first may start its session. Element n of each list belongs to payload n.
+WITH advanced AS (
+    UPDATE progress SET position = %(position)s, updated_at = now()
+    WHERE source = %(source)s AND owner = %(writer_owner)s
+    RETURNING 1
+), single AS (
     SELECT *
     FROM ROWS FROM (
         json_to_recordset(%(payloads)s::json) AS (
@@ -42,6 +47,7 @@ WITH single AS (
     ) WITH ORDINALITY AS single (
         token, customer, content, timespan, p2p, cdn, session_duration, received_ms, candidate, claim, digest, number
     )
+    WHERE EXISTS (SELECT FROM advanced)
 ), claimed AS (
     INSERT INTO progress (source, owner, position, complete, digest, accepted)
     SELECT claim, %(owner)s::bigint, 1, true, decode(digest, 'hex'), 1
@@ -65,8 +71,6 @@ WITH single AS (
            TIMESTAMPTZ 'epoch' + received_ms::bigint * INTERVAL '1 millisecond',
            number IN (SELECT number FROM first JOIN started USING (token))
     FROM kept
-), advanced AS (
-    UPDATE progress SET position = %(position)s, updated_at = now() WHERE source = %(source)s RETURNING 1
 )
 SELECT (SELECT count(*) = 1 FROM advanced), (SELECT coalesce(json_agg(source), '[]') FROM claimed);
 

@@ -88,7 +88,9 @@ def mutated(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         if data:
             at = draw(st.integers(0, len(data) - 1))
-            data[at : at + draw(st.integers(0, 2))] = draw(st.sampled_from([b"", b"\n", b"{", b"}", b'"', b"\\", b"\xff"]))
+            data[at : at + draw(st.integers(0, 2))] = draw(
+                st.sampled_from([b"", b"\n", b"{", b"}", b'"', b"\\", b"\xff"])
+            )
     return bytes(data)
 
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.batch import LINE_COST_BYTES, Backlog, Claim, Segment, Source
-from collector.lines import Block
 from collector.messages import Payload, Reject, decode_block
 from collector.progress import Digest
 from tests.strategies import encoded, payloads, streams
@@ -201,11 +200,6 @@ def test_a_source_that_nobody_listens_to() -> None:
     source = Source("s", ENDPOINT)
     source.changed()
     assert source.summary() == {"accepted": 0, "rejected": 0, "errors": []}
-
-
-def test_blocks_of_lines_and_segments_count_alike() -> None:
-    block = Block(b"\n\n{}\n", 3)
-    assert segment_of(block.data, keyed=False).lines == block.lines
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -11,7 +11,9 @@ OVERLONG = b"!overlong"
 
 bytes_with_lines = st.one_of(
     streams,
-    st.lists(st.sampled_from([b"\n", b"a", b"b" * (LIMIT - 1), b"c" * LIMIT, b"d" * (LIMIT + 1), b"e" * 99])).map(b"".join),
+    st.lists(st.sampled_from([b"\n", b"a", b"b" * (LIMIT - 1), b"c" * LIMIT, b"d" * (LIMIT + 1), b"e" * 99])).map(
+        b"".join
+    ),
 )
 
 

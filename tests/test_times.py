@@ -61,7 +61,7 @@ def test_the_edges() -> None:
     ],
 )
 def test_others_are_refused_with_the_name_of_the_parameter(text: str) -> None:
-    with pytest.raises(BadRequest, match="^from: "):
+    with pytest.raises(BadRequest, match=r"^from: "):
         parse_time(text, "from")
 
 

@@ -1,6 +1,7 @@
 """Probes for Kubernetes and whoever else asks."""
 
 from litestar import MediaType, get
+from litestar.di import NamedDependency
 
 from collector.errors import Unavailable
 from collector.service import Service
@@ -13,7 +14,7 @@ def live() -> str:
 
 
 @get("/health/ready", media_type=MediaType.TEXT, tags=["health"], summary="Ready")
-async def ready(service: Service) -> str:
+async def ready(service: NamedDependency[Service]) -> str:
     """Requests can be served; 503 while the database is away, unsafe (`fsync` or `synchronous_commit` off), or at
     shutdown.
     """

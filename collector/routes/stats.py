@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
 from collector.routes.parameters import known_only, storable
@@ -58,13 +59,13 @@ class StatsPage(msgspec.Struct):
 )
 async def get_stats(
     request: Request[Any, Any, Any],
-    service: Service,
-    customer: Annotated[str | None, Parameter(description="Only this customer.")] = None,
-    content: Annotated[str | None, Parameter(description="Only this content.")] = None,
-    from_: Annotated[str | None, Parameter(query="from", description="Windows that end after this time.")] = None,
-    to: Annotated[str | None, Parameter(description="Windows that end at this time or before.")] = None,
-    limit: Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Rows of a page.")] = DEFAULT_LIMIT,
-    next_: Annotated[str | None, Parameter(query="next", description="`next` of the page before.")] = None,
+    service: NamedDependency[Service],
+    customer: Annotated[str | None, QueryParameter(description="Only this customer.")] = None,
+    content: Annotated[str | None, QueryParameter(description="Only this content.")] = None,
+    from_: Annotated[str | None, QueryParameter(name="from", description="Windows that end after this time.")] = None,
+    to: Annotated[str | None, QueryParameter(description="Windows that end at this time or before.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows of a page.")] = DEFAULT_LIMIT,
+    next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
 ) -> Response[bytes]:
     """Windows of 5 minutes by customer and content, newest first. JSON, CSV (`Accept: text/csv`) or JSON lines
     (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.

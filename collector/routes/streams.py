@@ -5,7 +5,8 @@ from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from collector.errors import BadRequest, NotFound
 from collector.progress import parse_key
@@ -27,8 +28,8 @@ class StreamState(msgspec.Struct):
 @get("/streams/{key:path}", tags=["streams"], summary="How far a stream is committed")
 async def get_stream(
     request: Request[Any, Any, Any],
-    service: Service,
-    endpoint: Annotated[str, Parameter(description="Where the stream was posted.")] = "/stats",
+    service: NamedDependency[Service],
+    endpoint: Annotated[str, QueryParameter(description="Where the stream was posted.")] = "/stats",
 ) -> StreamState:
     """What is committed under an Idempotency-Key."""
     known_only(request, {"endpoint"})

@@ -54,6 +54,9 @@ def _pool(url: str, session: str) -> Pool:
         max_size=POOL_MAX,
         open=False,
         timeout=POOL_WAIT_S,
+        # The pool tries again after 1, 2, 4, … s; when it gives up, the next request makes it begin anew. So the gaps stay
+        # small however long the database is away.
+        reconnect_timeout=POOL_WAIT_S,
         kwargs={"autocommit": True},
         configure=configure,
         check=AsyncConnectionPool.check_connection,

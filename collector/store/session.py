@@ -14,8 +14,6 @@ from collector.store.singles import is_small, outcome_of_singles, recall_singles
 from collector.store.translate import message, translated, translating
 from collector.store.writing import Connection, KnownTokens, Outcome, write_batch
 
-FENCED = "the writer's progress row is gone, or another connection has taken it"
-
 
 class WriterSession:
     """A connection and a progress row of its own, whose position counts its transactions. Not for two tasks at once.
@@ -60,9 +58,7 @@ class WriterSession:
         owner = random.getrandbits(62) + 1
         committed = False
         try:
-            advanced, new = await write_singles(connection, step, segments, self._known, owner)
-            if not advanced:
-                raise WriterFenced(FENCED)
+            new = await write_singles(connection, step, segments, self._known, owner)
             committed = True
             outcome = await outcome_of_singles(connection, segments, new)
         except psycopg.Error as exc:
@@ -111,7 +107,7 @@ class WriterSession:
         try:
             connection = await self._connected()
             if self._owner == 1:
-                raise WriterFenced(FENCED)
+                raise WriterFenced("the writer's progress row was gone")
             return await self._recall(connection) if self._position == self._cut_position else None
         except psycopg.Error as exc:
             await self.close()

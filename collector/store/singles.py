@@ -6,6 +6,7 @@ A busy process comes back to its connection late, so that every answer it waits 
 import msgspec
 
 from collector.batch import Segment
+from collector.errors import WriterFenced
 from collector.messages import STARTING_MS, Payload
 from collector.store.queries import QUERIES
 from collector.store.writing import Connection, KnownTokens, Outcome, find_repeats
@@ -25,18 +26,20 @@ def is_small(segments: list[Segment]) -> bool:
 
 async def write_singles(
     connection: Connection, writer_step: dict[str, object], segments: list[Segment], known: KnownTokens, owner: int
-) -> tuple[bool, set[str]]:
-    """The whole transaction; `owner` marks the keys that it takes. Returns whether the writer's row was there, and the
-    keys that are new.
+) -> set[str]:
+    """The whole transaction; `owner` marks the keys that it takes. Returns the keys that are new.
 
-    Raises the driver's errors; with a broken connection it is not known whether the transaction happened.
+    Raises WriterFenced, where nothing was written, and the driver's errors; with a broken connection it is not known
+    whether the transaction happened.
     """
     parameters = _parameters(segments, known) | writer_step | {"owner": owner}
     cursor = await connection.execute(QUERIES["write_singles"], parameters)
     row = await cursor.fetchone()
     assert row is not None
     advanced, sources = row
-    return advanced, set(sources)
+    if not advanced:
+        raise WriterFenced("the writer's progress row is gone, or another connection has taken it")
+    return set(sources)
 
 
 async def outcome_of_singles(connection: Connection, segments: list[Segment], new: set[str]) -> Outcome:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -101,7 +101,7 @@ class App:
         self.settings = Settings(database_url=url, **settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._application: Any = None
+        self.application: Any = None
         self._url = url
 
     def __enter__(self) -> Self:
@@ -125,7 +125,7 @@ class App:
 
     @property
     def service(self) -> Service:
-        service: Service = self._application.state.service
+        service: Service = self.application.state.service
         return service
 
     def get(self, path: str, accept: str | None = None, **parameters: object) -> Answer:
@@ -223,18 +223,18 @@ class App:
                 ended = not message.get("more_body", False)
 
         async with asyncio.timeout(DEADLINE_S):
-            await self._application(scope, receive, send)
+            await self.application(scope, receive, send)
         assert ended, "an answer without an end"
         found = {name.decode().lower(): value.decode("latin-1") for name, value in started[0]["headers"]}
         return Answer(started[0]["status"], found, b"".join(parts))
 
     async def _start(self) -> None:
-        self._application = create_app(lambda: Service(self.settings, self._url, clock=self.clock))
+        self.application = create_app(lambda: Service(self.settings, self._url, clock=self.clock))
         self._lifespan: asyncio.Queue[Any] = asyncio.Queue()
         self._lifespan_said: asyncio.Queue[Any] = asyncio.Queue()
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
         self._living = asyncio.create_task(
-            self._application(scope, self._lifespan.get, self._lifespan_said.put), name="lifespan"
+            self.application(scope, self._lifespan.get, self._lifespan_said.put), name="lifespan"
         )
         await self._say("startup")
 
@@ -288,6 +288,16 @@ class Table:
     def run(self, sql: str, *parameters: object) -> None:
         self._connection.execute(sql.encode(), parameters or None)
 
+    def insert(self, rows: list[tuple[object, ...]]) -> None:
+        """Rows of `payload`: received_at, customer, content, p2p, cdn, started."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                """INSERT INTO payload (
+                       received_at, customer, content, p2p, cdn, started, token, timespan, session_duration
+                   ) VALUES (%s, %s, %s, %s, %s, %s, 'token', 1, 1)""",
+                rows,
+            )
+
     def payloads(self, customer: str) -> list[Payload]:
         """What is stored of a customer, in the order it was stored."""
         columns = "token, customer, content, timespan, p2p, cdn, session_duration"
@@ -302,8 +312,8 @@ _numbers = itertools.count(1)
 
 
 def unique(name: str) -> str:
-    """A name nobody has had before, so that tests share a database."""
-    return f"{name}-{next(_numbers)}"
+    """A name nobody has had before, so that tests share a database; of a fixed length, so that draws depend on none."""
+    return f"{name}-{next(_numbers):06}"
 
 
 def payload(customer: str, number: int = 1, **changes: Any) -> Payload:
@@ -321,7 +331,7 @@ def payload(customer: str, number: int = 1, **changes: Any) -> Payload:
 
 
 @contextlib.contextmanager
-def running(url: str, **settings: Any) -> Any:
+def running(url: str, **settings: Any) -> Iterator[App]:
     """An application with a clock of its own."""
     with App(url, Clock(), **settings) as app:
         yield app
