@@ -20,6 +20,8 @@ ERRORS_SPELLED_OUT = 100
 """Of a summary; the rest is in `rejected`."""
 LINE_COST_BYTES = 100
 """What a row costs beside its own bytes: its objects, roughly."""
+SEGMENT_COST_BYTES = 700
+"""What a segment costs by itself: matters where a client sends line by line, or blank lines only."""
 
 
 class Source:
@@ -116,7 +118,8 @@ class Segment:
 
     def measure(self) -> None:
         """Fix `size_bytes`, once the segment is what it will be."""
-        self.size_bytes = len(self.block) + LINE_COST_BYTES * self.count
+        own_bytes = SEGMENT_COST_BYTES + len(self.block) + len(self.digest) + len(self.digest_before)
+        self.size_bytes = own_bytes + LINE_COST_BYTES * self.count
 
     def rejected_rows(self) -> list[RejectedRow]:
         """The rejects as rows of the table `rejected`."""

@@ -3,7 +3,7 @@
 import msgspec
 
 from collector.database import Database
-from collector.migrate import TIMESCALEDB, choose_engine, current, licence, migrations
+from collector.migrate import TIMESCALEDB, can_timescaledb, current, licence, migrations
 from collector.store.admin import Admin, connected
 
 OLDEST_TIMESCALEDB = (2, 20)
@@ -100,7 +100,7 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
             "incremental aggregates (stats_5m is computed at each read)",
             "retention by policy",
         ]
-        if found.engine and choose_engine(admin) == TIMESCALEDB:
+        if found.engine and found.licence != "apache" and can_timescaledb(admin):
             found.problems.append(
                 "the server has community TimescaleDB, but this schema was made without it; dump into a new database"
             )

@@ -91,15 +91,20 @@ def current(admin: Admin) -> tuple[int, str | None]:
 
 def choose_engine(admin: Admin) -> str:
     """What this server can do; creates the extension where it is there to be created."""
+    if not can_timescaledb(admin):
+        return PLAIN
+    admin.run("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    return TIMESCALEDB if licence(admin) == "timescale" else PLAIN
+
+
+def can_timescaledb(admin: Admin) -> bool:
+    """Whether the extension is in this database, or could be; only reads."""
     installed = admin.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
     # Without the loader in shared_preload_libraries CREATE EXTENSION would end the connection; this setting is the
     # loader's.
     loaded = admin.value("SELECT current_setting('timescaledb.max_background_workers', true)") is not None
     available = admin.value("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'") is not None
-    if installed is None and not (loaded and available):
-        return PLAIN
-    admin.run("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    return TIMESCALEDB if licence(admin) == "timescale" else PLAIN
+    return installed is not None or (loaded and available)
 
 
 def licence(admin: Admin) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from collector.errors import StoreDown, StoreError
+from collector.migrate import migrations
 from collector.settings import Settings
 from collector.store.reading import Store
 from collector.writer import Writer
@@ -28,8 +30,8 @@ class Interruptible(Protocol):
 class Service:
     """One process's share of the collector.
 
-    Single payloads and streams have a writer, and so a connection, each: a payload need not wait for a stream's large
-    batch.
+    Single payloads have a writer, and so a connection, of their own: none waits for a stream's large batch. Streams
+    have two, so that one sends rows while the other waits for a commit; a stream stays with its writer.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class Service:
         self.settings = settings
         self.store = Store(url, settings.read_database_url)
         self.singles = Writer("singles", url, settings, recover)
-        self.streams = Writer("streams", url, settings, recover)
+        self._streams = [Writer(f"streams-{number}", url, settings, recover) for number in (1, 2)]
+        self._next_streams = itertools.cycle(self._streams)
         self.draining = False
         self._clock = clock
+        self._schema = migrations()[-1].version
         self._open: set[Interruptible] = set()
         self._no_streams = asyncio.Event()
         self._no_streams.set()
@@ -56,11 +60,19 @@ class Service:
         """The moment of reception, epoch milliseconds."""
         return int(self._clock() * 1000)
 
+    @property
+    def _writers(self) -> list[Writer]:
+        return [self.singles, *self._streams]
+
+    def writer_for_stream(self) -> Writer:
+        """The writer that a new stream is to use."""
+        return next(self._next_streams)
+
     async def start(self) -> None:
         """Begin to work; the database need not be there yet."""
         await self.store.open()
-        self.singles.start()
-        self.streams.start()
+        for writer in self._writers:
+            writer.start()
         self._housekeeping = asyncio.create_task(self._keep_house())
 
     @contextlib.contextmanager
@@ -105,7 +117,7 @@ class Service:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         left_s = max(0.5, deadline - time.monotonic())
-        await asyncio.gather(self.singles.stop(left_s), self.streams.stop(left_s))
+        await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""
@@ -113,7 +125,7 @@ class Service:
             return ["shutting down"]
         try:
             async with asyncio.timeout(3):
-                return await self.store.unsafe_settings()
+                return await self.store.unfit(self._schema)
         except (StoreDown, TimeoutError) as exc:
             return [f"the database is away: {exc}"]
 

@@ -20,6 +20,7 @@ from collector.batch import Backlog, Claim, Segment
 from collector.errors import (
     BadRequest,
     CommitUnknown,
+    Problem,
     RowRefused,
     StoreDown,
     StoreError,
@@ -37,6 +38,8 @@ BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 1.0
 """Between two tries while the database is away: soon enough to go on within a second or two of its return."""
 EXPIRE_EVERY_S = 0.25
+LONGEST_SLEEP_S = 0.02
+"""While a batch gathers: it may be full, or the end have come, before its age is reached."""
 RATE_WEIGHT = 0.2
 """Of the newest transaction in the moving average of rows a second."""
 
@@ -95,10 +98,10 @@ class Writer:
         assert source is not None
         while self._backlog.full and source.failure is None and not self._stopping:
             await self._wait_for_room()
-        if source.failure is None and self._stopping:
-            source.failure = Unavailable(SHUTTING_DOWN, retry_after_s=1)
         if source.failure is not None:
             raise source.failure
+        if self._stopping:
+            raise Unavailable(SHUTTING_DOWN, retry_after_s=1)
         metrics.RECEIVED.labels(segment.endpoint).inc(segment.count)
         source.waiting += 1
         self._backlog.add(segment, time.monotonic())
@@ -115,8 +118,12 @@ class Writer:
 
     async def put_claimed(self, row: Payload, endpoint: str, received_ms: int, claim: Claim) -> bool:
         """Store one payload once for its key; True where it was there before. Raises KeyReused, too."""
+        deadline = time.monotonic() + self._settings.single_wait_s
         while (other := self._claims.get(claim.source)) is not None:
-            await asyncio.wait([other])
+            done, _ = await asyncio.wait([other], timeout=max(0.0, deadline - time.monotonic()))
+            if not done:
+                metrics.REJECTED.labels(endpoint, "unavailable").inc()
+                raise Unavailable(UNKNOWN, retry_after_s=self.retry_after_s())
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._claims[claim.source] = waiter
         try:
@@ -165,19 +172,19 @@ class Writer:
                 and not self._stopping
                 and not self._backlog.reaches(settings.batch_rows, settings.batch_bytes)
             ):
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(min(wait_s, LONGEST_SLEEP_S))
+                continue
             batch = self._backlog.take(settings.batch_rows, settings.batch_bytes)
             self._show_backlog()
-            # Overdue ones are taken out of this list on the way; what is released is all of the batch.
-            self._writing = waiting = list(batch)
+            self._writing = list(batch)
             try:
-                await self._commit(waiting)
+                await self._commit(list(batch))
             except asyncio.CancelledError:
-                give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
+                give_back(self._writing, Unavailable(UNKNOWN, retry_after_s=1))
                 raise
             except Exception:
                 log.exception("batch given up", writer=self.name)
-                give_back(waiting, Unavailable(UNKNOWN, retry_after_s=1))
+                give_back(self._writing, Unavailable(UNKNOWN, retry_after_s=1))
             finally:
                 self._writing = []
                 self._backlog.release(batch)
@@ -196,20 +203,40 @@ class Writer:
             if len(halves) == 1:
                 await self._refuse(segments[0], str(exc))
                 return
-            if len(segments) == 1 and segments[0].source is not None:
-                segments[0].source.waiting += 1
+            if len(segments) == 1:
+                self._replace(segments[0], [part for half in halves for part in half])
             for half in halves:
                 await self._commit(half)
             return
         acknowledge(segments, outcome)
+        self._settle(segments)
+
+    def _replace(self, segment: Segment, parts: list[Segment]) -> None:
+        """The segment is being written as these parts."""
+        self._settle([segment])
+        self._writing += parts
+        if segment.source is not None:
+            segment.source.waiting += len(parts) - 1
+
+    def _give_back(self, segments: list[Segment], problem: Problem, reason: str = "unavailable") -> None:
+        self._settle(segments)
+        give_back(segments, problem, reason)
+
+    def _settle(self, segments: list[Segment]) -> None:
+        settled = set(map(id, segments))
+        self._writing = [segment for segment in self._writing if id(segment) not in settled]
 
     async def _refuse(self, segment: Segment, why: str) -> None:
         """A row that the database does not take: a line goes to quarantine, a single payload back to its client."""
         log.warning("row refused by the database", source=segment.source and segment.source.name, why=why)
-        if segment.source is not None:
-            await self._commit([segment.refused(why)])
+        if segment.source is not None and segment.rows:
+            rejected = segment.refused(why)
+            self._replace(segment, [rejected])
+            await self._commit([rejected])
+        elif segment.source is not None:  # not for its rows: there are none
+            self._give_back([segment], Unavailable(UNKNOWN, retry_after_s=1))
         else:
-            give_back([segment], BadRequest(f"the database refuses this payload: {why}"), reason="refused")
+            self._give_back([segment], BadRequest(f"the database refuses this payload: {why}"), reason="refused")
 
     async def _stored_once(self, segments: list[Segment]) -> Outcome:
         """One transaction, tried until it commits; overdue single payloads leave it on the way. Raises RowRefused."""
@@ -217,7 +244,7 @@ class Writer:
         after_gap = [segment for segment in segments if segment.source is not None and segment.source.gap]
         for segment in after_gap:
             segments.remove(segment)
-        give_back(after_gap, Unavailable(UNKNOWN, retry_after_s=1))
+        self._give_back(after_gap, Unavailable(UNKNOWN, retry_after_s=1))
         while segments:
             began_at = time.monotonic()
             try:
@@ -246,7 +273,7 @@ class Writer:
             try:
                 return await self._session.settle()
             except WriterFenced:
-                give_back(segments, Unavailable(UNKNOWN, retry_after_s=1))
+                self._give_back(segments, Unavailable(UNKNOWN, retry_after_s=1))
                 segments.clear()
                 return None
             except StoreDown as exc:
@@ -274,7 +301,7 @@ class Writer:
     def _give_back_overdue(self, segments: list[Segment]) -> None:
         for segment in self._overdue(segments):
             segments.remove(segment)
-            give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+            self._give_back([segment], Unavailable(AWAY, retry_after_s=self.retry_after_s()))
 
     async def _expire(self) -> None:
         """Give back single payloads that have waited for too long while a transaction is under way; those of the

@@ -119,8 +119,14 @@ ON CONFLICT (token) DO NOTHING
 RETURNING token;
 
 -- name: rejected_lines
--- The first rejected lines of a stream, for the summary of one that is sent again.
-SELECT line, reason FROM rejected WHERE source = %(source)s ORDER BY line LIMIT %(limit)s;
+-- The first rejected lines of a stream, for the summary of one that is sent again. Only its newest ones: the key may have
+-- named another stream before, whose progress is forgotten sooner than its lines.
+SELECT line, reason
+FROM (
+    SELECT line, reason FROM rejected WHERE source = %(source)s ORDER BY received_at DESC, line DESC LIMIT %(newest)s
+) AS own
+ORDER BY line
+LIMIT %(limit)s;
 
 -- name: stats_page
 -- Newest first; the page goes on after (bucket, customer, content). Conditions are on the bucket, so that an index serves.
@@ -141,15 +147,18 @@ LIMIT %(limit)s;
 -- What must hold before anything is acknowledged.
 SELECT current_setting('fsync') AS fsync,
        current_setting('synchronous_commit') AS synchronous_commit,
-       current_setting('transaction_read_only') AS read_only;
+       current_setting('transaction_read_only') AS read_only,
+       (SELECT max(version) FROM collector_schema) AS schema;
 
 -- name: forget_old
--- Housekeeping: what is past its retention.
-WITH keys AS (
-    DELETE FROM progress WHERE updated_at < now() - %(keys)s::interval RETURNING 1
+-- Housekeeping: what is past its retention. One process at a time; the others find that it is not their turn.
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(7236401845520118) AS mine
+), keys AS (
+    DELETE FROM progress WHERE updated_at < now() - %(keys)s::interval AND (SELECT mine FROM turn) RETURNING 1
 ), tokens AS (
-    DELETE FROM session_token WHERE created_at < now() - %(tokens)s::interval RETURNING 1
+    DELETE FROM session_token WHERE created_at < now() - %(tokens)s::interval AND (SELECT mine FROM turn) RETURNING 1
 ), lines AS (
-    DELETE FROM rejected WHERE received_at < now() - %(rejected)s::interval RETURNING 1
+    DELETE FROM rejected WHERE received_at < now() - %(rejected)s::interval AND (SELECT mine FROM turn) RETURNING 1
 )
 SELECT (SELECT count(*) FROM keys), (SELECT count(*) FROM tokens), (SELECT count(*) FROM lines);

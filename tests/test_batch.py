@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.batch import LINE_COST_BYTES, Backlog, Claim, Segment, Source
+from collector.batch import LINE_COST_BYTES, SEGMENT_COST_BYTES, Backlog, Claim, Segment, Source
 from collector.messages import Payload, Reject, decode_block
 from collector.progress import Digest
 from tests.strategies import encoded, payloads, streams
@@ -134,7 +134,7 @@ def test_the_backlog_is_bounded_and_in_order(
         queued.append(segment)
         assert (backlog.rows, backlog.bytes) == (
             sum(item.count for item in held),
-            sum(len(item.block) + LINE_COST_BYTES * item.count for item in held),
+            sum(cost_bytes(item) for item in held),
         )
         assert backlog.full == (backlog.rows >= max_rows or backlog.bytes >= max_bytes)
     assert backlog.drop_all() == queued
@@ -208,3 +208,9 @@ def test_halves_are_about_equal(count: int) -> None:
     parts = segment_of(block, keyed=True).halves()
     assert len(parts) == min(count, 2)
     assert max(part.lines for part in parts) - min(part.lines for part in parts) <= 1
+
+
+def cost_bytes(segment: Segment) -> int:
+    """What a segment counts: its bytes, digests and objects."""
+    own_bytes = len(segment.block) + len(segment.digest) + len(segment.digest_before)
+    return SEGMENT_COST_BYTES + own_bytes + LINE_COST_BYTES * segment.count

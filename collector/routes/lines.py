@@ -3,7 +3,6 @@ on the way.
 """
 
 import asyncio
-import contextlib
 import uuid
 from typing import Any
 
@@ -42,6 +41,7 @@ class LinesRequest:
         """Physical lines of the stream that were read or left out."""
         self._receipts: Receipts | None = None
         self._source: Source
+        self._writer = service.writer_for_stream()
 
     async def run(self) -> None:
         """Serve the request. Raises Problem while no answer has begun."""
@@ -99,7 +99,7 @@ class LinesRequest:
             rejected=progress.rejected,
         )
         if progress.rejected:
-            known = await self._service.store.rejected_lines(name, ERRORS_SPELLED_OUT)
+            known = await self._service.store.rejected_lines(name, progress.rejected, ERRORS_SPELLED_OUT)
             source.errors = [(line, reason.partition(": ")[2]) for line, reason in known]
         return source
 
@@ -112,9 +112,11 @@ class LinesRequest:
         if self._resumption is not None:
             self._resumption.end()
             if not self._replayed:
-                await self._service.streams.put(self._completion(self._resumption.digest))
+                await self._writer.put(self._completion(self._resumption.digest))
 
     async def _next_message(self) -> Any:
+        if self._source.failure is not None:
+            raise self._source.failure
         if self._interrupted:
             raise self._draining()
         self._reading = asyncio.ensure_future(self._receive())
@@ -156,7 +158,7 @@ class LinesRequest:
             limit = self._service.settings.max_line_bytes
             detail = f"the line has {event.size_bytes} bytes; at most {limit} are taken"
             segment.rejects = [Reject(0, "too_long", detail, event.head[:RAW_KEPT_BYTES])]
-        await self._service.streams.put(segment)
+        await self._writer.put(segment)
 
     def _count_repeated(self, event: Event, new: Event | None) -> None:
         if new is event:
@@ -185,8 +187,8 @@ class LinesRequest:
             self._reading.cancel()
 
     async def _settled(self) -> None:
-        """Wait until all that was put is committed. Raises the source's failure."""
-        while self._source.waiting and self._source.failure is None:
+        """Wait until it is known of all that was put what became of it. Raises the source's failure."""
+        while self._source.waiting:
             self._changed.clear()
             await self._changed.wait()
         if self._source.failure is not None:
@@ -194,8 +196,11 @@ class LinesRequest:
 
     async def _explained(self, problem: Problem) -> Problem:
         """The problem with what is committed in spite of it, once that is known."""
-        with contextlib.suppress(Problem):
+        try:
             await self._settled()
+        except Problem as failure:
+            if isinstance(problem, Unavailable):  # what was put may be worse off than what was not
+                problem = failure
         members = {"committed": self._source.committed, **self._source.summary(), **problem.members}
         return type(problem)(problem.detail, retry_after_s=problem.retry_after_s, members=members)
 

@@ -16,10 +16,22 @@ OPTIONS: dict[str, str | int] = {
 }
 
 
+# A collector that vanishes in the middle of a transaction (power, network, SIGSTOP) must not hold its locks for as long
+# as the server's kernel believes in the connection.
+WRITER_SESSION = """
+SET idle_in_transaction_session_timeout = '20s';
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 3;
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = 20000;
+"""
+
+
 def conninfo(url: str) -> str:
     """The URI or conninfo with our options, where it does not have its own."""
     given = conninfo_to_dict(url)
-    return make_conninfo(url, **{name: value for name, value in OPTIONS.items() if name not in given})
+    own = {name: value for name, value in OPTIONS.items() if name not in given}
+    return make_conninfo(url, client_encoding="utf8", **own)  # what COPY is given is UTF-8, whatever the database has
 
 
 def check_conninfo(url: str, name: str) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
@@ -16,6 +17,8 @@ from collector.store.translate import translating
 POOL_MAX = 4
 """Connections of a pool: on a machine of 2 cores more of them only wait for each other."""
 POOL_WAIT_S = 5.0
+LOCK_TIMEOUT_S = 3
+"""Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
 READ_TIMEOUT_S = 30
 """A query that takes longer is ended, and answered 503: nobody waits for it any more."""
 
@@ -44,22 +47,21 @@ class StatsQuery(msgspec.Struct, frozen=True):
     after: tuple[datetime, str, str] | None = None
 
 
-def _pool(url: str, session: str) -> Pool:
+def _pool(url: str, session: str, max_size: int = POOL_MAX) -> Pool:
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
         await connection.execute(session.encode())
 
     return AsyncConnectionPool(
         conninfo(url),
         min_size=0,
-        max_size=POOL_MAX,
+        max_size=max_size,
         open=False,
         timeout=POOL_WAIT_S,
-        # The pool tries again after 1, 2, 4, … s; when it gives up, the next request makes it begin anew. So the gaps stay
-        # small however long the database is away.
+        # The pool tries again after 1, 2, 4, … s; when it gives up, the next request makes it begin anew. So the gaps
+        # stay small however long the database is away.
         reconnect_timeout=POOL_WAIT_S,
         kwargs={"autocommit": True},
         configure=configure,
-        check=AsyncConnectionPool.check_connection,
     )
 
 
@@ -67,7 +69,8 @@ class Store:
     """Queries beside the writer's. Every method raises StoreDown while the database is away."""
 
     def __init__(self, url: str, read_url: str | None = None) -> None:
-        self._main = _pool(url, "SET timezone = 'UTC'")
+        self._main = _pool(url, f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        self._probe = _pool(url, f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
         self._read = _pool(
             read_url or url,
@@ -78,11 +81,13 @@ class Store:
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
+        await self._probe.open()
         await self._read.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
+        await self._probe.close()
         await self._read.close()
 
     async def take_stream(self, source: str) -> Progress:
@@ -95,9 +100,10 @@ class Store:
         rows = await _fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
         return _progress(rows[0]) if rows else None
 
-    async def rejected_lines(self, source: str, limit: int) -> list[tuple[int, str]]:
-        """The first rejected lines of a source, with what was said of them."""
-        rows = await _fetch(self._main, "rejected_lines", {"source": source, "limit": limit})
+    async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
+        """The first of a source's newest rejected lines, with what was said of them."""
+        parameters = {"source": source, "newest": newest, "limit": limit}
+        rows = await _fetch(self._main, "rejected_lines", parameters)
         return [(line, reason) for line, reason in rows]
 
     async def stats(self, query: StatsQuery) -> list[StatsRow]:
@@ -115,10 +121,12 @@ class Store:
         }
         return [StatsRow(*row) for row in await _fetch(self._read, "stats_page", parameters)]
 
-    async def unsafe_settings(self) -> list[str]:
-        """Settings of the server with which an acknowledged row could be lost, or nothing be written at all."""
-        fsync, synchronous_commit, read_only = (await _fetch(self._main, "readiness", {}))[0]
+    async def unfit(self, schema: int) -> list[str]:
+        """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""
+        fsync, synchronous_commit, read_only, found = (await _fetch(self._probe, "readiness", {}))[0]
         unsafe = []
+        if found != schema:
+            unsafe.append(f"the database is at schema {found or 0}, this program needs {schema}")
         if fsync != "on":
             unsafe.append(f"fsync is {fsync}")
         if synchronous_commit == "off":
@@ -135,10 +143,21 @@ class Store:
 
 
 async def _fetch(pool: Pool, name: str, parameters: dict[str, Any]) -> list[Any]:
+    """The rows of a query that may run twice: connections may have been cut since they were used, all of the pool's.
+
+    The pool could check them itself, but after those that were cut it pauses for 1, 2, 4 s.
+    """
     with translating():
-        async with pool.connection() as connection:
-            cursor = await connection.execute(QUERIES[name], parameters)
-            return await cursor.fetchall()
+        for left in reversed(range(POOL_MAX + 1)):
+            connection: AsyncConnection[TupleRow] | None = None
+            try:
+                async with pool.connection() as connection:
+                    cursor = await connection.execute(QUERIES[name], parameters)
+                    return await cursor.fetchall()
+            except psycopg.OperationalError:
+                if connection is None or not connection.broken or not left:
+                    raise
+    raise AssertionError("unreachable")
 
 
 def _progress(row: TupleRow) -> Progress:

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from collector.batch import Segment
 from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
-from collector.store.connection import conninfo
+from collector.store.connection import WRITER_SESSION, conninfo
 from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
 from collector.store.translate import message, translated, translating
@@ -136,6 +136,7 @@ class WriterSession:
         with translating():
             connection = await AsyncConnection.connect(self._url, autocommit=True)
             try:
+                await connection.execute(WRITER_SESSION)
                 cursor = await connection.execute(QUERIES["take_writer"], {"source": self._source})
                 row = await cursor.fetchone()
                 assert row is not None

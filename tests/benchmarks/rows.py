@@ -1,6 +1,7 @@
 """The rows of the benchmark: what the simulator's devices send, as JSON lines and as the CSV of the same rows."""
 
 import time
+import zlib
 from itertools import islice
 from pathlib import Path
 
@@ -33,9 +34,11 @@ class Rows(msgspec.Struct):
         return data.replace(b'"round-0-', b'"round-%d-' % number)
 
     def part(self, number: int, parts: int) -> list[bytes]:
-        """The same, as several streams."""
-        lines = self.lines(number).splitlines(keepends=True)
-        return [b"".join(lines[at::parts]) for at in range(parts)]
+        """The same, as several streams: a session's payloads all come by the same one."""
+        streams: list[list[bytes]] = [[] for _ in range(parts)]
+        for line in self.lines(number).splitlines(keepends=True):
+            streams[zlib.crc32(line[: line.index(b",")]) % parts].append(line)
+        return [b"".join(stream) for stream in streams]
 
 
 def make(folder: Path, count: int) -> Rows:
