@@ -301,7 +301,8 @@ class Table:
     def payloads(self, customer: str) -> list[Payload]:
         """What is stored of a customer, in the order it was stored."""
         columns = "token, customer, content, timespan, p2p, cdn, session_duration"
-        return [Payload(*row) for row in self.rows(f"SELECT {columns} FROM payload WHERE customer = %s ORDER BY received_at, p2p", customer)]
+        query = f"SELECT {columns} FROM payload WHERE customer = %s ORDER BY received_at, p2p"
+        return [Payload(*row) for row in self.rows(query, customer)]
 
     def rejected(self, source: str) -> list[tuple[int, str, bytes]]:
         """Line, reason and bytes of a source's rejected lines."""
