@@ -1,0 +1,132 @@
+"""The database away at the start and for a while, and a database that does not answer."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
+from tests.conftest import Serve
+from tests.faults.books import await_true, balanced
+from tests.harness.client import Answer
+from tests.harness.engines import Engine
+from tests.harness.ledger import stored_tokens
+from tests.harness.server import ServerProcess
+from tests.harness.wire import Wire, line_of, lines_of
+
+CUSTOMER = "away"
+SINGLE_WAIT_S = 0.5
+BACK_S = 6.0
+"""After its return, however long it was away: the pool's longest pause, 2 s, and a try."""
+AWAY_S = 20.0
+PIECES = 30
+GRACE_S = 1.5
+"""Over the wait: the collector looks for overdue payloads four times a second, and this machine is busy."""
+
+
+def turned_away(server: ServerProcess, token: str, key: str | None = None) -> Answer:
+    """A single payload that cannot be stored now: 503 with Retry-After, in time."""
+    began = time.monotonic()
+    answer = server.client.post(line_of(CUSTOMER, token), {"Idempotency-Key": key} if key else {})
+    took_s = time.monotonic() - began
+    assert answer.status == 503, answer
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert took_s < SINGLE_WAIT_S + GRACE_S, f"answered after {took_s:.1f} s"
+    return answer
+
+
+def test_all_goes_on_when_the_database_comes_back(serve: Serve, engine: Engine) -> None:
+    with engine.private_server() as database:
+        database.stop()
+        server = serve(database.url, start=False, COLLECTOR_SINGLE_WAIT_S=str(SINGLE_WAIT_S))
+        server.start(ready=False)
+        for away in range(2):
+            assert server.status("/health/live") == 200
+            server.await_answer("/health/ready", 503)
+            stream = Wire(server.client.address)
+            stream.send(lines_of(CUSTOMER, f"stream {away}", 0, 500))
+            turned_away(server, f"single {away}")
+            turned_away(server, f"keyed {away}", key=f"keyed {away}")
+            with ThreadPoolExecutor() as threads:
+                others = [
+                    threads.submit(server.client.get, "/stats"),
+                    threads.submit(server.client.stream, "waiting"),
+                    threads.submit(server.client.post_lines, b"", {"Idempotency-Key": "a key"}),
+                ]
+            for other in others:
+                assert other.result().status == 503
+                assert other.result().headers["retry-after"].isdigit()
+            database.ensure_running()
+            server.await_answer("/health/ready", timeout_s=BACK_S)
+            server.await_answer("/stats", timeout_s=BACK_S)
+            stream.send(lines_of(CUSTOMER, f"stream {away}", 500, 1_000))
+            stream.end()
+            assert stream.rest() == [{"accepted": 1_000, "rejected": 0, "errors": []}]
+            retried = server.client.post(line_of(CUSTOMER, f"keyed {away}"), {"Idempotency-Key": f"keyed {away}"})
+            assert retried.status == 204
+            assert "idempotent-replayed" not in retried.headers
+            stored = stored_tokens(database.url, CUSTOMER)
+            assert stored.total() == len(stored) == (away + 1) * 1_001
+            balanced(server.client)
+            if not away:
+                database.stop("immediate")
+
+
+def test_a_long_absence_is_not_followed_by_a_long_pause(serve: Serve, best_engine: Engine) -> None:
+    """Pauses that grow with the absence would leave the collector unready long after the database is back."""
+    with best_engine.private_server() as database:
+        server = serve(database.url, COLLECTOR_SINGLE_WAIT_S=str(SINGLE_WAIT_S))
+        database.stop()
+        began = time.monotonic()
+        while time.monotonic() - began < AWAY_S:
+            assert server.status("/health/ready") == 503
+        database.ensure_running()
+        server.await_answer("/health/ready", timeout_s=BACK_S)
+
+
+def test_a_database_that_does_not_answer(serve: Serve, best_database_url: str) -> None:
+    """A lock on the table: what is under way is answered 503, too, though nobody knows, and is stored once."""
+    server = serve(best_database_url, COLLECTOR_SINGLE_WAIT_S=str(SINGLE_WAIT_S))
+    assert server.client.post(line_of(CUSTOMER, "first")).status == 204
+    with psycopg.connect(best_database_url) as other:
+        other.execute("LOCK TABLE payload IN ACCESS EXCLUSIVE MODE")
+        under_way = turned_away(server, "under way", key="under way")
+        assert "not known" in under_way.json()["detail"]
+        behind = turned_away(server, "behind")
+        assert "not stored" in behind.json()["detail"]
+    again = server.client.post(line_of(CUSTOMER, "under way"), {"Idempotency-Key": "under way"})
+    assert (again.status, again.headers.get("idempotent-replayed")) == (204, "true")
+    assert stored_tokens(best_database_url, CUSTOMER) == {"first": 1, "under way": 1}
+    balanced(server.client)
+
+
+def test_backends_that_are_ended_by_an_administrator(serve: Serve, best_database_url: str) -> None:
+    """pg_terminate_backend over and over, in the middle of everything."""
+    server = serve(best_database_url)
+    stop = threading.Event()
+
+    def terminate() -> None:
+        with psycopg.connect(best_database_url, autocommit=True) as admin:
+            while not stop.wait(0.1):
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    killer = threading.Thread(target=terminate)
+    killer.start()
+    try:
+        wire = Wire(server.client.address)
+        for piece in range(PIECES):
+            wire.send(lines_of(CUSTOMER, "ended", piece * 100, piece * 100 + 100))
+            assert server.client.post(line_of(CUSTOMER, f"single {piece}")).status == 204
+        wire.end()
+        assert wire.rest() == [{"accepted": PIECES * 100, "rejected": 0, "errors": []}]
+    finally:
+        stop.set()
+        killer.join()
+    stored = stored_tokens(best_database_url, CUSTOMER)
+    assert stored.total() == len(stored) == PIECES * 101
+    assert server.client.metrics().total("collector_retries_total") > 0
+    await_true(lambda: balanced(server.client)["stored"] == PIECES * 101)

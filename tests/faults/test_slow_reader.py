@@ -1,0 +1,69 @@
+"""A client that never reads its receipts: its stream is stored all the same, and nobody else is slowed."""
+
+import threading
+import time
+
+from tests.conftest import Serve
+from tests.faults.books import await_true, balanced
+from tests.harness.client import NDJSON
+from tests.harness.ledger import stored_tokens
+from tests.harness.wire import Wire, line_of, lines_of
+
+CUSTOMER = "unread"
+LINES = 400
+PIECES = 150
+"""Each is committed before the next is sent, so that there are as many receipts."""
+PROMPT_S = 2.0
+
+
+def test_unread_receipts_slow_nobody(serve: Serve, best_database_url: str) -> None:
+    server = serve(best_database_url)
+    client = server.client
+    deaf = Wire(client.address, {"Idempotency-Key": "deaf", "Accept": NDJSON}, receive_bytes=1024)
+
+    def committed() -> int:
+        answer = client.stream("deaf")
+        count: int = answer.json()["committed"] if answer.status == 200 else 0
+        return count
+
+    for piece in range(PIECES):
+        deaf.send(lines_of(CUSTOMER, "deaf", piece * 4, piece * 4 + 4))
+        while committed() < piece * 4 + 4:
+            assert server.running
+    sent = PIECES * 4
+    began = time.monotonic()
+    assert client.post(line_of(CUSTOMER, "another")).status == 204
+    assert client.post_lines(lines_of(CUSTOMER, "others", 0, LINES)).json()["accepted"] == LINES
+    assert time.monotonic() - began < PROMPT_S
+    deaf.end()
+    await_true(lambda: client.stream("deaf").json() == {"committed": sent, "rejected": 0, "complete": True})
+    balanced(client)
+    stored = stored_tokens(best_database_url, CUSTOMER)
+    assert stored.total() == len(stored) == sent + 1 + LINES
+    deaf.close()
+
+
+def test_a_flood_of_unread_receipts_is_stored(serve: Serve, best_database_url: str) -> None:
+    """Sent as fast as it goes by a client that reads nothing until it has sent everything."""
+    server = serve(best_database_url)
+    lines = 200_000
+    deaf = Wire(server.client.address, {"Idempotency-Key": "flood", "Accept": NDJSON}, receive_bytes=1024)
+
+    def flood() -> None:
+        for start in range(0, lines, 1_000):
+            deaf.send(lines_of(CUSTOMER, "flood", start, start + 1_000))
+        deaf.end()
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    while sender.is_alive():
+        began = time.monotonic()
+        assert server.client.post(line_of(CUSTOMER, "beside")).status == 204
+        assert time.monotonic() - began < PROMPT_S
+    sender.join()
+    done = {"committed": lines, "rejected": 0, "complete": True}
+    await_true(lambda: server.client.stream("flood").json() == done)
+    assert deaf.rest()[-1] == {"accepted": lines, "rejected": 0, "errors": []}
+    stored = stored_tokens(best_database_url, CUSTOMER)
+    del stored["beside"]
+    assert stored.total() == len(stored) == lines
