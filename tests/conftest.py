@@ -66,7 +66,10 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
 
         def make(database_url: str, *, workers: int = 1, start: bool = True, **environment: str) -> ServerProcess:
             log = folder / f"{len(made)}.log"
-            server = ServerProcess(database_url, log, workers=workers, environment=environment)
+            # One that is killed leaves files of its workers' metrics behind.
+            server = ServerProcess(
+                database_url, log, workers=workers, environment={"TMPDIR": str(folder), **environment}
+            )
             made.append(server)
             stack.callback(server.kill)
             return server.start() if start else server
