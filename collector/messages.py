@@ -82,7 +82,8 @@ def decode_block(block: bytes, lines: int) -> Decoded:
         except _REFUSALS:
             pass
         else:
-            if len(rows) == lines and b"\\u0000" not in block:
+            # The search for one byte is quick, and most blocks have none.
+            if len(rows) == lines and (b"\\" not in block or b"\\u0000" not in block):
                 return Decoded(rows, None, [])
     return _line_by_line(block)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -29,6 +30,9 @@ OPEN_REQUESTS = 4096
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
 PR_SET_PDEATHSIG = 1
+GC_THRESHOLDS = (20_000, 20, 100)
+"""Python's default looks at every object each few thousand requests, for 40 ms at a time: most of what p99 was. Hardly
+anything here lives in cycles."""
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
@@ -67,6 +71,8 @@ def worker() -> Litestar:
     database = stack.enter_context(database_of(settings))
     app = create_app(lambda: Service(settings, database.url, recover=database.recover))
     drain_at_signals(app)
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.freeze()
     return app
 
 

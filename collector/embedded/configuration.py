@@ -29,6 +29,8 @@ def settings_for(installation: Installation, socket_dir: str, cluster_name: str)
         # Fewer checkpoints: each one makes every page be written whole to the WAL again.
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",
+        # Filling each new WAL segment with zeros held up every commit for 50 to 100 ms.
+        "wal_init_zero": "off",
         "wal_compression": installation.wal_compression,
         "max_connections": "100",
         "jit": "off",  # compiling costs more than it saves in queries of milliseconds

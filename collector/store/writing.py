@@ -130,22 +130,28 @@ async def find_repeats(connection: Connection, sources: Iterable[str]) -> dict[s
     }
 
 
-def _candidates(segments: list[Segment], known: KnownTokens) -> dict[str, Payload]:
-    """Payloads that may start a session: the first one of each token that is not known yet."""
-    candidates: dict[str, Payload] = {}
-    for segment in segments:
-        for row in segment.rows:
+def _candidates(segments: list[Segment], known: KnownTokens) -> dict[str, tuple[int, int]]:
+    """Payloads that may start a session, the first one of each token that is not known yet: its segment's number, and
+    its own within that segment.
+    """
+    candidates: dict[str, tuple[int, int]] = {}
+    for number, segment in enumerate(segments):
+        for at, row in enumerate(segment.rows):
             if row.session_duration < STARTING_MS and row.token not in known:
-                candidates.setdefault(row.token, row)
+                candidates.setdefault(row.token, (number, at))
     return candidates
 
 
-async def _started(connection: Connection, tokens: list[str], candidates: dict[str, Payload]) -> dict[str, Payload]:
-    """The payloads that do start a session, by token."""
-    if not tokens:
-        return {}
-    cursor = await connection.execute(QUERIES["start_tokens"], {"tokens": _json(tokens)})
-    return {token: candidates[token] for (token,) in await cursor.fetchall()}
+async def _started(
+    connection: Connection, tokens: list[str], candidates: dict[str, tuple[int, int]]
+) -> dict[int, list[int]]:
+    """The payloads that do start a session: of segments by number, in order."""
+    started: dict[int, list[int]] = {}
+    if tokens:
+        cursor = await connection.execute(QUERIES["start_tokens"], {"tokens": _json(tokens)})
+        for number, at in sorted([candidates[token] for (token,) in await cursor.fetchall()]):
+            started.setdefault(number, []).append(at)
+    return started
 
 
 def _steps(segments: list[Segment]) -> dict[tuple[str, int], Step]:
@@ -175,16 +181,15 @@ def _left_out(segment: Segment, outcome: Outcome) -> bool:
     return segment.source is not None and (segment.source.name, segment.source.owner) in outcome.fenced
 
 
-async def _copy_payloads(connection: Connection, segments: list[Segment], started: dict[str, Payload]) -> None:
+async def _copy_payloads(connection: Connection, segments: list[Segment], started: dict[int, list[int]]) -> None:
     escaped: list[tuple[list[Payload], int, bool]] = []
-    with_rows = [segment for segment in segments if segment.rows]
-    if not with_rows:
+    if not any(segment.rows for segment in segments):
         return
     async with connection.cursor() as cursor:
         async with cursor.copy(f"{_PAYLOAD_COPY} (FORMAT csv)") as copy:
             pending: list[bytes] = []
             pending_bytes = 0
-            for rows, received_ms, starting in _by_started(with_rows, started):
+            for rows, received_ms, starting in _by_started(segments, started):
                 data = encode_csv(rows, received_ms, started=starting)
                 if data is None:
                     escaped.append((rows, received_ms, starting))
@@ -201,19 +206,17 @@ async def _copy_payloads(connection: Connection, segments: list[Segment], starte
                     await copy.write(encode_text(rows, received_ms, started=starting))
 
 
-def _by_started(segments: list[Segment], started: dict[str, Payload]) -> Iterator[tuple[list[Payload], int, bool]]:
+def _by_started(segments: list[Segment], started: dict[int, list[int]]) -> Iterator[tuple[list[Payload], int, bool]]:
     """Rows of each segment, those that start a session apart from the others."""
-    get = started.get
-    for segment in segments:
-        if started:
-            starting = [row for row in segment.rows if get(row.token) is row]
-            if starting:
-                yield starting, segment.received_ms, True
-                others = [row for row in segment.rows if get(row.token) is not row]
-                if others:
-                    yield others, segment.received_ms, False
-                continue
-        yield segment.rows, segment.received_ms, False
+    for number, segment in enumerate(segments):
+        others = segment.rows
+        if number in started:
+            yield [segment.rows[at] for at in started[number]], segment.received_ms, True
+            others = others.copy()
+            for at in reversed(started[number]):
+                del others[at]
+        if others:
+            yield others, segment.received_ms, False
 
 
 async def _copy_rejected(connection: Connection, rows: list[RejectedRow]) -> None:

@@ -7,8 +7,10 @@ server which stalls is not measured less often for it.
 import asyncio
 import http.client
 import itertools
-import threading
+import multiprocessing
 import time
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 
 import msgspec
 
@@ -34,24 +36,27 @@ class Latency(msgspec.Struct):
 
 def measure(server: ServerProcess, lines: bytes, duration_s: int) -> Latency:
     """Singles for `duration_s`, beside a stream that is sent again and again."""
-    stop = threading.Event()
-    accepted: list[int] = []
-
-    def stream() -> None:
-        while not stop.is_set():
-            accepted.append(post(server.port, lines)["accepted"])
-
-    thread = threading.Thread(target=stream)
+    spawn = multiprocessing.get_context("spawn")  # in this process it would take turns with the clock's reader
+    stop, accepted = spawn.Event(), spawn.Queue()
+    sender = spawn.Process(target=_stream, args=(server.port, lines, stop, accepted))
     began = time.perf_counter()
-    thread.start()
+    sender.start()
     try:
         histogram = asyncio.run(_singles(server.port, duration_s))
     finally:
         stop.set()
-        thread.join()
+        rows = accepted.get(timeout=60)
+        sender.join()
     took_s = time.perf_counter() - began
     p50, p99 = (value / 1000 for value in histogram.percentiles(50, 99))
-    return Latency(histogram.count, p50, p99, histogram.max / 1000, sum(accepted) / took_s)
+    return Latency(histogram.count, p50, p99, histogram.max / 1000, rows / took_s)
+
+
+def _stream(port: int, lines: bytes, stop: Event, accepted: "Queue[int]") -> None:
+    rows = 0
+    while not stop.is_set():
+        rows += post(port, lines)["accepted"]
+    accepted.put(rows)
 
 
 async def _singles(port: int, duration_s: int) -> Histogram:
