@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from collector import metrics
 from collector.batch import ERRORS_SPELLED_OUT, Segment
 from collector.errors import Conflict, KeyReused, Problem
-from collector.store.writing import Outcome
+from collector.store.transaction import Outcome
 
 
 def acknowledge(segments: Iterable[Segment], outcome: Outcome) -> None:
@@ -52,7 +52,9 @@ def _acknowledge_lines(segment: Segment, outcome: Outcome) -> None:
     source.committed += segment.lines
     source.accepted += len(segment.rows)
     source.rejected += len(segment.rejects)
-    metrics.STORED.labels(segment.endpoint).inc(len(segment.rows))
+    repeated = outcome.repeated.get(id(segment), 0)
+    metrics.STORED.labels(segment.endpoint).inc(len(segment.rows) - repeated)
+    metrics.REPEATED.labels(segment.endpoint).inc(repeated)
     for reject in segment.rejects:
         metrics.REJECTED.labels(segment.endpoint, reject.reason).inc()
         if len(source.errors) < ERRORS_SPELLED_OUT:

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
+from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
 from collector.openapi import document
 from collector.routes.docs import docs_handlers
@@ -35,7 +36,7 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         service = make_service()
-        ingest["/stats"] = Ingest(service, "/stats")
+        ingest.update({endpoint.path: Ingest(service, endpoint) for endpoint in ENDPOINTS})
         app.state.service = service
         await service.start()
         try:

@@ -8,11 +8,12 @@ the order they came, until their transaction is committed.
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
 from collector.errors import Problem
-from collector.messages import RAW_KEPT_BYTES, Payload, Reject
+from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest
 from collector.rows import RejectedRow, timestamp
 
@@ -68,10 +69,10 @@ class Claim(msgspec.Struct, frozen=True):
 class Segment:
     """Rows and rejects that came together, to be committed together.
 
-    `lines` physical lines from `first_line` (counted from 1) on; `block` their bytes; `indices` the line of each row
-    within the block, None for one row a line. `digest` is the state of a keyed stream's digest after the segment,
-    `digest_before` the one before it. `waiters` are single payloads' requests, one a row; they get whether the row was
-    there before.
+    `table` says what becomes of the rows (`store.tables`). `lines` physical lines from `first_line` (counted from 1)
+    on; `block` their bytes; `indices` the line of each row within the block, None for one row a line. `digest` is the
+    state of a keyed stream's digest after the segment, `digest_before` the one before it. `waiters` are single
+    messages' requests, one a row; they get whether the row was there before.
     """
 
     __slots__ = (
@@ -90,12 +91,16 @@ class Segment:
         "rows",
         "size_bytes",
         "source",
+        "table",
         "waiters",
     )
 
-    def __init__(self, source: Source | None, endpoint: str, received_ms: int, rows: list[Payload]) -> None:
+    def __init__(
+        self, source: Source | None, endpoint: str, received_ms: int, rows: list[Any], *, table: str = "payload"
+    ) -> None:
         self.source = source
         self.endpoint = endpoint
+        self.table = table
         self.received_ms = received_ms
         self.rows = rows
         self.rejects: list[Reject] = []
@@ -160,7 +165,7 @@ class Segment:
         return segment
 
     def _singles(self, start: int, stop: int) -> "Segment":
-        part = Segment(None, self.endpoint, self.received_ms, self.rows[start:stop])
+        part = Segment(None, self.endpoint, self.received_ms, self.rows[start:stop], table=self.table)
         part.waiters = self.waiters[start:stop]
         part.claim, part.put_at = self.claim, self.put_at
         part.measure()
@@ -169,7 +174,8 @@ class Segment:
     def _lines(self, start: int, stop: int, cut: int, end: int) -> "Segment":
         indices = self.indices if self.indices is not None else list(range(len(self.rows)))
         chosen = [at for at, index in enumerate(indices) if start <= index < stop]
-        part = Segment(self.source, self.endpoint, self.received_ms, [self.rows[at] for at in chosen])
+        rows = [self.rows[at] for at in chosen]
+        part = Segment(self.source, self.endpoint, self.received_ms, rows, table=self.table)
         part.indices = [indices[at] - start for at in chosen]
         part.rejects = [
             msgspec.structs.replace(reject, index=reject.index - start)
@@ -220,11 +226,13 @@ class Backlog:
         self._count(segment, 1)
         self._queue.append(segment)
 
-    def add_single(self, row: Payload, endpoint: str, received_ms: int, waiter: "Future[bool]", now: float) -> None:
+    def add_single(
+        self, row: msgspec.Struct, endpoint: str, table: str, received_ms: int, waiter: "Future[bool]", now: float
+    ) -> None:
         """Put a single payload, beside those of the same millisecond."""
         last = self._queue[-1] if self._queue else None
         if last is None or last.received_ms != received_ms or last.source or last.claim or last.endpoint != endpoint:
-            last = Segment(None, endpoint, received_ms, [])
+            last = Segment(None, endpoint, received_ms, [], table=table)
             last.put_at = now
             self._queue.append(last)
         last.rows.append(row)

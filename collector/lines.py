@@ -23,7 +23,25 @@ class Overlong(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class Preamble(msgspec.Struct, frozen=True):
+    """One line that is about the request, and none of its messages."""
+
+
 Event = Block | Overlong
+Part = Event | Preamble
+"""What a stream of lines is made of."""
+
+
+def lines_of(event: Part) -> int:
+    """How many physical lines it is."""
+    return event.lines if isinstance(event, Block) else 1
+
+
+def first_line(block: Block) -> tuple[bytes, Block | None]:
+    """The block's first line without its newline, and the rest of the block."""
+    end = block.data.index(b"\n")
+    rest = block.data[end + 1 :]
+    return block.data[:end], Block(rest, block.lines - 1) if rest else None
 
 
 class Lines:

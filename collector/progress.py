@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 
 from collector.errors import BadRequest, Conflict, KeyReused
-from collector.lines import Block, Event
+from collector.lines import Block, Part, Preamble, lines_of
 
 CHAIN_BYTES = 16
 PIECE_BYTES = 1024
@@ -45,10 +45,14 @@ class Digest:
         return hashlib.blake2b(self._chain + self._tail, digest_size=CHAIN_BYTES).digest()
 
 
-def canonical(event: Event) -> bytes:
-    """What of an event goes into the digest: its lines; of an overlong line its head and its size."""
+def canonical(event: Part) -> bytes:
+    """What of an event goes into the digest: its lines; of an overlong line its head and its size; of a preamble
+    nothing, for the client's clock has gone on when it sends the stream again.
+    """
     if isinstance(event, Block):
         return event.data
+    if isinstance(event, Preamble):
+        return b""
     return b"%b%d\n" % (event.head, event.size_bytes)
 
 
@@ -88,12 +92,12 @@ class Resumption:
         if self.position == progress.position:
             self._arrive()
 
-    def admit(self, event: Event) -> Event | None:
+    def admit(self, event: Part) -> Part | None:
         """What of the event is new (all, a part or nothing), taken into the digest. Raises KeyReused where the content
         differs.
         """
         missing = self._progress.position - self.position
-        lines = event.lines if isinstance(event, Block) else 1
+        lines = lines_of(event)
         if missing <= 0:
             if self._progress.complete:
                 raise KeyReused(f"the stream was complete after {self._progress.position} lines; this one goes on")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 
 PAYLOAD_COLUMNS = (
     "token",

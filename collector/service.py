@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from collector.endpoints import ENDPOINTS
 from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
 from collector.settings import Settings
@@ -30,7 +31,8 @@ class Interruptible(Protocol):
 class Service:
     """One process's share of the collector.
 
-    Single payloads have a writer, and so a connection, of their own: none waits for a stream's large batch. Streams
+    Single payloads have a writer, and so a connection, of their own for each endpoint: none waits for a stream's large
+    batch, and a batch of one kind is one statement. Streams
     have two, so that one sends rows while the other waits for a commit; a stream stays with its writer.
     """
 
@@ -44,7 +46,9 @@ class Service:
     ) -> None:
         self.settings = settings
         self.store = Store(url, settings.read_database_url)
-        self.singles = Writer("singles", url, settings, recover)
+        self.singles = {
+            endpoint.path: Writer(f"singles {endpoint.path}", url, settings, recover) for endpoint in ENDPOINTS
+        }
         self._streams = [Writer(f"streams-{number}", url, settings, recover) for number in (1, 2)]
         self._next_streams = itertools.cycle(self._streams)
         self.draining = False
@@ -62,7 +66,7 @@ class Service:
 
     @property
     def _writers(self) -> list[Writer]:
-        return [self.singles, *self._streams]
+        return [*self.singles.values(), *self._streams]
 
     def writer_for_stream(self) -> Writer:
         """The writer that a new stream is to use."""

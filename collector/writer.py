@@ -12,11 +12,13 @@ import time
 import uuid
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from collector import metrics
 from collector.acknowledge import acknowledge, give_back, tell
 from collector.batch import Backlog, Claim, Segment
+from collector.endpoints import Endpoint
 from collector.errors import (
     BadRequest,
     CommitUnknown,
@@ -27,10 +29,9 @@ from collector.errors import (
     Unavailable,
     WriterFenced,
 )
-from collector.messages import Payload
 from collector.settings import Settings
 from collector.store.session import WriterSession
-from collector.store.writing import Outcome
+from collector.store.transaction import Outcome
 
 log = structlog.get_logger()
 
@@ -107,29 +108,29 @@ class Writer:
         self._backlog.add(segment, time.monotonic())
         self._work.set()
 
-    async def put_single(self, row: Payload, endpoint: str, received_ms: int) -> None:
+    async def put_single(self, row: msgspec.Struct, endpoint: Endpoint, received_ms: int) -> None:
         """Store one payload; returns after its commit. Raises Unavailable, BadRequest where the database refuses it."""
         if self._backlog.full or self._stopping:
             await self._single_room(endpoint)
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._backlog.add_single(row, endpoint, received_ms, waiter, time.monotonic())
+        self._backlog.add_single(row, endpoint.path, endpoint.table, received_ms, waiter, time.monotonic())
         self._work.set()
         await waiter
 
-    async def put_claimed(self, row: Payload, endpoint: str, received_ms: int, claim: Claim) -> bool:
+    async def put_claimed(self, row: msgspec.Struct, endpoint: Endpoint, received_ms: int, claim: Claim) -> bool:
         """Store one payload once for its key; True where it was there before. Raises KeyReused, too."""
         deadline = time.monotonic() + self._settings.single_wait_s
         while (other := self._claims.get(claim.source)) is not None:
             done, _ = await asyncio.wait([other], timeout=max(0.0, deadline - time.monotonic()))
             if not done:
-                metrics.REJECTED.labels(endpoint, "unavailable").inc()
+                metrics.REJECTED.labels(endpoint.path, "unavailable").inc()
                 raise Unavailable(UNKNOWN, retry_after_s=self.retry_after_s())
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._claims[claim.source] = waiter
         try:
             if self._backlog.full or self._stopping:
                 await self._single_room(endpoint)
-            segment = Segment(None, endpoint, received_ms, [row])
+            segment = Segment(None, endpoint.path, received_ms, [row], table=endpoint.table)
             segment.claim, segment.waiters = claim, [waiter]
             self._backlog.add(segment, time.monotonic())
             self._work.set()
@@ -138,7 +139,7 @@ class Writer:
             del self._claims[claim.source]
             waiter.cancel()
 
-    async def _single_room(self, endpoint: str) -> None:
+    async def _single_room(self, endpoint: Endpoint) -> None:
         problem = Unavailable(SHUTTING_DOWN, retry_after_s=1)
         try:
             async with asyncio.timeout(self._settings.single_wait_s):
@@ -147,7 +148,7 @@ class Writer:
         except TimeoutError:
             problem = Unavailable(AWAY, retry_after_s=self.retry_after_s())
         if self._backlog.full or self._stopping:
-            metrics.REJECTED.labels(endpoint, "unavailable").inc()
+            metrics.REJECTED.labels(endpoint.path, "unavailable").inc()
             raise problem
 
     async def _wait_for_room(self) -> None:

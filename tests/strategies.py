@@ -3,7 +3,7 @@
 import msgspec
 from hypothesis import strategies as st
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 
 MAX_AMOUNT = 2**63 - 1
 # What CSV, COPY's text format, JSON, terminals and sorting each treat in a way of their own.

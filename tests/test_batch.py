@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.batch import LINE_COST_BYTES, SEGMENT_COST_BYTES, Backlog, Claim, Segment, Source
-from collector.messages import Payload, Reject, decode_block
+from collector.messages.decoding import Reject
+from collector.messages.payload import DECODER, Payload
 from collector.progress import Digest
 from tests.strategies import encoded, payloads, streams
 
@@ -20,7 +21,7 @@ def segment_of(block: bytes, *, keyed: bool, first_line: int = 1, before: bytes 
     source = Source("/stats key" if keyed else "/stats #1", ENDPOINT, owner=int(keyed))
     segment = Segment(source, ENDPOINT, 1_700_000_000_000, [])
     segment.lines, segment.first_line, segment.block = block.count(b"\n"), first_line, block
-    found = decode_block(block, segment.lines)
+    found = DECODER.block(block, segment.lines)
     segment.rows, segment.indices, segment.rejects = found.rows, found.indices, found.rejects
     if keyed:
         digest = Digest()
@@ -166,11 +167,11 @@ def test_single_payloads_of_one_millisecond_share_a_segment_and_keyed_ones_do_no
         backlog = Backlog(100, 10**6)
         row = Payload("t", "c", "d", 1, 2, 3, 4)
         for at_ms in (1, 1, 2, 2, 1):
-            backlog.add_single(row, ENDPOINT, at_ms, loop.create_future(), 0.0)
+            backlog.add_single(row, ENDPOINT, "payload", at_ms, loop.create_future(), 0.0)
         claimed = Segment(None, ENDPOINT, 1, [row])
         claimed.claim = Claim("/stats k", b"")
         backlog.add(claimed, 0.0)
-        backlog.add_single(row, ENDPOINT, 1, loop.create_future(), 0.0)
+        backlog.add_single(row, ENDPOINT, "payload", 1, loop.create_future(), 0.0)
         batch = backlog.take(100, 10**6)
         assert [(segment.received_ms, segment.count) for segment in batch] == [(1, 2), (2, 2), (1, 1), (1, 1), (1, 1)]
         backlog.release(batch)
@@ -187,7 +188,7 @@ def test_only_single_payloads_expire() -> None:
         stream = segment_of(encoded(row) + b"\n", keyed=False)
         backlog.add(stream, 1.0)
         for at in (2.0, 3.0):
-            backlog.add_single(row, ENDPOINT, int(at), loop.create_future(), at)
+            backlog.add_single(row, ENDPOINT, "payload", int(at), loop.create_future(), at)
         assert backlog.expire(2.0) == []
         (overdue,) = backlog.expire(2.5)
         assert overdue.received_ms == 2

@@ -21,7 +21,7 @@ import pytest
 
 import collector.metrics
 from collector.cli import cli
-from collector.messages import decode_block
+from collector.messages.payload import DECODER
 from collector.openapi.ingest import BASE
 from collector.settings import Settings, variable
 from simulation.cli import cli as simulate
@@ -252,7 +252,7 @@ def test_reasons_described_are_those_given() -> None:
     section = DATA_MODEL.read_text().partition("### rejected")[2].partition("\n### ")[0]
     described = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     block = b'{}\n{\n{"token":"\xff"}\n'
-    decoded = {reject.reason for reject in decode_block(block, 3).rejects}
+    decoded = {reject.reason for reject in DECODER.block(block, 3).rejects}
     elsewhere = {"too_long", "refused"}
     source = "".join(path.read_text() for path in (ROOT / "collector").rglob("*.py"))
     assert all(f'"{reason}"' in source for reason in elsewhere)

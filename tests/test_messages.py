@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from collector.errors import BadRequest
-from collector.messages import RAW_KEPT_BYTES, Decoded, Payload, _line_by_line, decode_block, decode_single
+from collector.messages.decoding import RAW_KEPT_BYTES, Decoded
+from collector.messages.payload import DECODER, Payload
 from tests.strategies import FRAGMENTS, VALID, streams
 
 GOOD: dict[str, Any] = {
@@ -30,9 +31,9 @@ def line(**changes: Any) -> bytes:
 def refusal(body: bytes) -> str:
     """Why it is refused, alone and as a line between two good ones, which are accepted."""
     with pytest.raises(BadRequest) as caught:
-        decode_single(body)
+        DECODER.single(body)
     if b"\n" not in body:
-        found = decode_block(VALID + b"\n" + body + b"\n" + VALID + b"\n", 3)
+        found = DECODER.block(VALID + b"\n" + body + b"\n" + VALID + b"\n", 3)
         assert (len(found.rows), found.indices) == (2, [0, 2])
         (reject,) = found.rejects
         assert (reject.index, reject.detail, reject.raw) == (1, caught.value.detail, body[:RAW_KEPT_BYTES])
@@ -42,7 +43,7 @@ def refusal(body: bytes) -> str:
 @pytest.mark.parametrize("field", STRINGS)
 def test_strings_have_1_to_256_characters(field: str) -> None:
     for text in ("x", "x" * 256, "😀" * 256, "\n", " "):
-        assert getattr(decode_single(line(**{field: text})), field) == text
+        assert getattr(DECODER.single(line(**{field: text})), field) == text
     for text in ("", "x" * 257, "😀" * 257):
         assert f"$.{field}" in refusal(line(**{field: text}))
 
@@ -50,7 +51,7 @@ def test_strings_have_1_to_256_characters(field: str) -> None:
 @pytest.mark.parametrize("field", INTEGERS)
 def test_integers_are_0_to_2_to_the_63rd_minus_1(field: str) -> None:
     for number in (0, 1, 2**31, 2**53 + 1, 2**63 - 1):
-        payload = decode_single(line(**{field: number}))
+        payload = DECODER.single(line(**{field: number}))
         assert msgspec.to_builtins(payload)[field] == number
     for number in (-1, 2**63, 2**64, 10**25):
         body = line().replace(b'"%b":%d' % (field.encode(), GOOD[field]), b'"%b":%d' % (field.encode(), number))
@@ -72,7 +73,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert decode_single(line(more={"deep": [1, 2, {"x": None}]}, session_duration=-1)) == decode_single(line())
+    assert DECODER.single(line(more={"deep": [1, 2, {"x": None}]}, session_duration=-1)) == DECODER.single(line())
 
 
 @pytest.mark.parametrize("field", STRINGS)
@@ -113,27 +114,27 @@ def test_nul_is_refused_with_the_path(field: str) -> None:
 )
 def test_the_corpus_of_bad_input(body: bytes, reason: str) -> None:
     assert refusal(body)
-    assert [reject.reason for reject in decode_block(body + b"\n", 1).rejects] == [reason]
+    assert [reject.reason for reject in DECODER.block(body + b"\n", 1).rejects] == [reason]
 
 
 def test_nothing_is_no_payload() -> None:
     for body in (b"", b" ", b"\n"):
         with pytest.raises(BadRequest):
-            decode_single(body)
+            DECODER.single(body)
 
 
 def test_what_is_kept_of_a_rejected_line_is_bounded() -> None:
-    (reject,) = decode_block(b"x" * (RAW_KEPT_BYTES + 1) + b"\n", 1).rejects
+    (reject,) = DECODER.block(b"x" * (RAW_KEPT_BYTES + 1) + b"\n", 1).rejects
     assert reject.raw == b"x" * RAW_KEPT_BYTES
 
 
 def test_blank_lines_are_neither_rows_nor_rejects_but_count() -> None:
-    found = decode_block(b"\n" + VALID + b"\n \t\r\n\n" + VALID + b"\n", 5)
+    found = DECODER.block(b"\n" + VALID + b"\n \t\r\n\n" + VALID + b"\n", 5)
     assert (len(found.rows), found.indices, found.rejects) == (2, [1, 4], [])
 
 
 def test_carriage_returns_end_lines_too() -> None:
-    found = decode_block(VALID + b"\r\n" + VALID + b"\r\n", 2)
+    found = DECODER.block(VALID + b"\r\n" + VALID + b"\r\n", 2)
     assert (len(found.rows), found.rejects) == (2, [])
 
 
@@ -150,8 +151,8 @@ def normal(found: Decoded) -> tuple[list[Payload], list[int], list[Any]]:
 def test_the_fast_path_is_the_slow_path(data: bytes) -> None:
     """Values that span lines or share one are for the lines to judge, whatever one call for the block would take."""
     block = data if data.endswith(b"\n") else data + b"\n"
-    found = decode_block(block, block.count(b"\n"))
-    assert normal(found) == normal(_line_by_line(block))
+    found = DECODER.block(block, block.count(b"\n"))
+    assert normal(found) == normal(DECODER._line_by_line(block))
     every_index = sorted([*normal(found)[1], *[reject.index for reject in found.rejects]])
     lines = block[:-1].split(b"\n")
     assert every_index == [index for index, text in enumerate(lines) if text and not text.isspace()]
@@ -162,9 +163,9 @@ def test_the_fast_path_is_the_slow_path(data: bytes) -> None:
 def test_a_line_is_accepted_exactly_when_it_is_as_a_single(data: bytes) -> None:
     for text in data.split(b"\n"):
         if text and not text.isspace():
-            found = decode_block(text + b"\n", 1)
+            found = DECODER.block(text + b"\n", 1)
             try:
-                alone = decode_single(text)
+                alone = DECODER.single(text)
             except BadRequest as exc:
                 assert [reject.detail for reject in found.rejects] == [exc.detail]
             else:
@@ -173,4 +174,4 @@ def test_a_line_is_accepted_exactly_when_it_is_as_a_single(data: bytes) -> None:
 
 def test_the_fast_path_is_taken_by_plain_lines() -> None:
     """`indices` is None there only: the speed of a stream rests on it."""
-    assert decode_block((VALID + b"\n") * 100, 100).indices is None
+    assert DECODER.block((VALID + b"\n") * 100, 100).indices is None

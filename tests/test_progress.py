@@ -1,11 +1,13 @@
 """What of a repeated stream is new, against a model that has the whole stream before it."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from collector.errors import BadRequest, Conflict, KeyReused
-from collector.lines import Block, Event, Lines
+from collector.lines import Block, Event, Lines, Part
 from collector.progress import PIECE_BYTES, Digest, Progress, Resumption, canonical, parse_key, parse_offset
 from tests.strategies import chunkings
 
@@ -29,7 +31,7 @@ def joined(lines: list[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def flat(events: list[Event]) -> list[bytes]:
+def flat(events: Sequence[Part]) -> list[bytes]:
     """Lines by what the digest sees of them."""
     return [
         line
@@ -93,7 +95,7 @@ def test_what_is_admitted_is_what_was_not_committed(data: st.DataObject, lines: 
     complete = committed == len(lines) and data.draw(st.booleans(), label="complete")
     resumption = Resumption(progress_at(lines[:committed], complete=complete), offset)
     sent = joined(lines[offset:])
-    new: list[Event] = []
+    new: list[Part] = []
     for event in cut(sent, data.draw(chunkings(sent))):
         admitted = resumption.admit(event)
         if admitted is not None:
@@ -121,7 +123,7 @@ def test_other_content_before_the_committed_position_is_found_out(data: st.DataO
     assume(changed != lines)
     resumption = Resumption(progress_at(lines[:committed], complete=complete), 0)
     sent = joined(changed)
-    admitted: list[Event] = []
+    admitted: list[Part] = []
     with pytest.raises(KeyReused):
         for event in cut(sent, data.draw(chunkings(sent))):
             new = resumption.admit(event)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from collector.rows import PAYLOAD_COLUMNS, REJECTED_COLUMNS, encode_csv, encode_text, timestamp
 from collector.times import LAST_MS
 from tests.harness.engines import Engine

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.schemas import LinesProblem, ProblemDetails, Receipt, Summary, ref
 from collector.settings import KIB, Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 
 REF = "#/components/schemas/"
 

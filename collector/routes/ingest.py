@@ -8,10 +8,10 @@ from typing import Any
 from collector import metrics
 from collector.batch import Claim
 from collector.body import PLAIN, Receive, decompressor, whole
+from collector.endpoints import Endpoint
 from collector.errors import BadRequest, Problem, StoreError, Unavailable, UnsupportedMedia
-from collector.messages import decode_single
 from collector.progress import Digest, parse_key
-from collector.routes.lines import LinesRequest
+from collector.routes.lines import REPLAYED, LinesRequest
 from collector.routes.responses import Send, send_problem
 from collector.service import Service
 
@@ -24,18 +24,19 @@ LINES_TYPES = {
     b"application/json-lines",
 }
 
-_NO_CONTENT = {"type": "http.response.start", "status": 204, "headers": []}
-_REPLAYED = {"type": "http.response.start", "status": 204, "headers": [(b"idempotent-replayed", b"true")]}
 _END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 class Ingest:
     """POST on one endpoint."""
 
-    def __init__(self, service: Service, endpoint: str) -> None:
+    def __init__(self, service: Service, endpoint: Endpoint) -> None:
         self._service = service
         self._endpoint = endpoint
-        self._received = metrics.RECEIVED.labels(endpoint)
+        self._writer = service.singles[endpoint.path]
+        self._received = metrics.RECEIVED.labels(endpoint.path)
+        self._done = {"type": "http.response.start", "status": endpoint.status, "headers": []}
+        self._replayed = {**self._done, "headers": REPLAYED}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -62,27 +63,25 @@ class Ingest:
         coding = headers.get(b"content-encoding")
         decoder = decompressor(coding.decode("latin-1")) if coding else PLAIN
         key = headers.get(b"idempotency-key")
-        source = source_name(self._endpoint, key) if key is not None else None
+        source = source_name(self._endpoint.path, key) if key is not None else None
         if b"stream-offset" in headers:
             raise BadRequest("Stream-Offset goes with JSON lines (Content-Type: application/x-ndjson)")
         body = await whole(receive, decoder, service.settings.max_single_bytes, headers.get(b"content-length"))
         received_ms = service.now_ms()
         self._received.inc()
         try:
-            payload = decode_single(body)
+            row = self._endpoint.reader(service.settings).single(body, received_ms)
         except BadRequest:
-            metrics.REJECTED.labels(self._endpoint, "invalid").inc()
+            metrics.REJECTED.labels(self._endpoint.path, "invalid").inc()
             raise
         if source is None:
-            await service.singles.put_single(payload, self._endpoint, received_ms)
-            await send(_NO_CONTENT)
+            await self._writer.put_single(row, self._endpoint, received_ms)
+            await send(self._done)
         else:
             digest = Digest()
             digest.update(body + b"\n")
-            replayed = await service.singles.put_claimed(
-                payload, self._endpoint, received_ms, Claim(source, digest.seal())
-            )
-            await send(_REPLAYED if replayed else _NO_CONTENT)
+            replayed = await self._writer.put_claimed(row, self._endpoint, received_ms, Claim(source, digest.seal()))
+            await send(self._replayed if replayed else self._done)
         await send(_END)
 
 

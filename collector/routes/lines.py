@@ -9,9 +9,10 @@ from typing import Any
 from collector import metrics
 from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
 from collector.body import Decompressor, Receive, decompressor, pieces
+from collector.endpoints import Endpoint
 from collector.errors import BadRequest, Problem, Unavailable
-from collector.lines import Block, Event, Lines
-from collector.messages import RAW_KEPT_BYTES, Reject, decode_block
+from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, first_line, lines_of
+from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
 from collector.routes.receipts import Receipts
 from collector.routes.responses import Send, send_json, send_problem
@@ -24,10 +25,11 @@ class LinesRequest:
     """One request; `run` serves it. `interrupt` ends its reading, for a drain."""
 
     def __init__(
-        self, service: Service, endpoint: str, headers: dict[bytes, bytes], receive: Receive, send: Send
+        self, service: Service, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         self._service = service
         self._endpoint = endpoint
+        self._reader = endpoint.reader(service.settings)
         self._headers = headers
         self._receive = receive
         self._send = send
@@ -85,14 +87,14 @@ class LinesRequest:
         if b"idempotency-key" not in self._headers:
             if offset:
                 raise BadRequest("Stream-Offset needs an Idempotency-Key, which names the stream")
-            return Source(f"{self._endpoint} #{uuid.uuid4()}", self._endpoint)
-        name = f"{self._endpoint} {parse_key(self._header(b'idempotency-key'))}"
+            return Source(f"{self._endpoint.path} #{uuid.uuid4()}", self._endpoint.path)
+        name = f"{self._endpoint.path} {parse_key(self._header(b'idempotency-key'))}"
         progress = self._progress = await self._service.store.take_stream(name)
         self._resumption = Resumption(progress, offset)
         self._position = offset
         source = Source(
             name,
-            self._endpoint,
+            self._endpoint.path,
             owner=progress.owner,
             committed=progress.position,
             accepted=progress.accepted,
@@ -104,11 +106,14 @@ class LinesRequest:
         return source
 
     async def _read(self, decoder: Decompressor) -> None:
+        take = self._take_first
         async for data in pieces(self._next_message, decoder):
             for event in self._lines.feed(data):
-                await self._take(event)
+                await take(event)
+                take = self._take
         for event in self._lines.close():
-            await self._take(event)
+            await take(event)
+            take = self._take
         if self._resumption is not None:
             self._resumption.end()
             if not self._replayed:
@@ -134,9 +139,21 @@ class LinesRequest:
     def _draining(self) -> Problem:
         return Unavailable("the collector is shutting down; send the rest again", retry_after_s=1)
 
-    async def _take(self, event: Event) -> None:
+    async def _take_first(self, event: Event) -> None:
+        """The first line may be a preamble: a line of the stream, but in front of a rest only repeated."""
+        rest: Event | None = event
+        if isinstance(event, Block):
+            line, after = first_line(event)
+            if self._reader.preamble(line, self._service.now_ms()):
+                rest = after
+                if not self._position:
+                    await self._take(Preamble())
+        if rest is not None:
+            await self._take(rest)
+
+    async def _take(self, event: Part) -> None:
         """Put the event's lines, or what of them is new."""
-        segment = Segment(self._source, self._endpoint, self._service.now_ms(), [])
+        segment = self._segment()
         if self._resumption is not None:
             new = self._resumption.admit(event)
             self._count_repeated(event, new)
@@ -145,35 +162,38 @@ class LinesRequest:
                 return
             event = new
             segment.digest_before, segment.digest = self._resumption.state_before, self._resumption.digest.state()
-            segment.first_line = self._position - _lines(event) + 1
+            segment.first_line = self._position - lines_of(event) + 1
         else:
             segment.first_line = self._position + 1
-            self._position += _lines(event)
-        segment.lines = _lines(event)
+            self._position += lines_of(event)
+        segment.lines = lines_of(event)
         if isinstance(event, Block):
-            decoded = decode_block(event.data, event.lines)
+            decoded = self._reader.decode(event.data, event.lines, segment.received_ms)
             segment.rows, segment.indices, segment.rejects = decoded.rows, decoded.indices, decoded.rejects
             segment.block = event.data
-        else:
+        elif isinstance(event, Overlong):
             limit = self._service.settings.max_line_bytes
             detail = f"the line has {event.size_bytes} bytes; at most {limit} are taken"
             segment.rejects = [Reject(0, "too_long", detail, event.head[:RAW_KEPT_BYTES])]
         await self._writer.put(segment)
 
-    def _count_repeated(self, event: Event, new: Event | None) -> None:
+    def _segment(self) -> Segment:
+        return Segment(self._source, self._endpoint.path, self._service.now_ms(), [], table=self._endpoint.table)
+
+    def _count_repeated(self, event: Part, new: Part | None) -> None:
         if new is event:
             return
         if isinstance(event, Block):
             skipped = event.data[: len(event.data) - (len(new.data) if isinstance(new, Block) else 0)]
             count = sum(1 for line in skipped.split(b"\n") if line and not line.isspace())
         else:
-            count = 1
-        metrics.RECEIVED.labels(self._endpoint).inc(count)
-        metrics.REPEATED.labels(self._endpoint).inc(count)
+            count = int(isinstance(event, Overlong))
+        metrics.RECEIVED.labels(self._endpoint.path).inc(count)
+        metrics.REPEATED.labels(self._endpoint.path).inc(count)
 
     def _completion(self, digest: Digest) -> Segment:
         """No lines, but the word that the stream is complete."""
-        last = Segment(self._source, self._endpoint, self._service.now_ms(), [])
+        last = self._segment()
         last.first_line = self._position + 1
         last.complete, last.digest = True, digest.seal()
         return last
@@ -220,8 +240,4 @@ class LinesRequest:
         if source.rejected and not source.accepted:
             await send_problem(self._send, BadRequest("no line could be accepted", members=source.summary()), headers)
         else:
-            await send_json(self._send, 200, source.summary(), headers)
-
-
-def _lines(event: Event) -> int:
-    return event.lines if isinstance(event, Block) else 1
+            await send_json(self._send, self._endpoint.lines_status, source.summary(), headers)

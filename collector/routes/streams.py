@@ -8,12 +8,13 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
+from collector.endpoints import ENDPOINTS
 from collector.errors import BadRequest, NotFound
 from collector.progress import parse_key
 from collector.routes.parameters import known_only
 from collector.service import Service
 
-INGEST_ENDPOINTS = ("/stats",)
+INGEST_ENDPOINTS = tuple(endpoint.path for endpoint in ENDPOINTS)
 
 
 class StreamState(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The SQL files: where they are, and the named queries in schema/queries.sql."""
+"""The SQL files: where they are, and the named queries in schema/queries/."""
 
 import re
 from pathlib import Path
@@ -17,4 +17,8 @@ def parse(text: str) -> dict[str, bytes]:
     return {name: body.strip().rstrip(";").encode() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-QUERIES = parse((schema_folder() / "queries.sql").read_text())
+QUERIES = {
+    name: body
+    for path in sorted((schema_folder() / "queries").glob("*.sql"))
+    for name, body in parse(path.read_text()).items()
+}

@@ -11,8 +11,9 @@ from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
 from collector.store.connection import WRITER_SESSION, conninfo
 from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
+from collector.store.transaction import Connection, Known, Outcome
 from collector.store.translate import message, translated, translating
-from collector.store.writing import Connection, KnownTokens, Outcome, write_batch
+from collector.store.writing import write_batch
 
 
 class WriterSession:
@@ -31,7 +32,7 @@ class WriterSession:
         self._position = 0
         self._cut_position = 0
         """What the position is if the transaction happened whose COMMIT was cut."""
-        self._known = KnownTokens()
+        self._known = Known()
         self._recall: Callable[[Connection], Awaitable[Outcome]] = lambda _: _ready(Outcome())
         """Tells what the transaction found whose COMMIT was cut, if it happened."""
 
@@ -51,7 +52,7 @@ class WriterSession:
         else:
             outcome = await self._write_batch(connection, step, segments)
         self._position += 1
-        self._known.add(outcome.tokens)
+        self._known.learn(outcome)
         return outcome
 
     async def _write_singles(self, connection: Connection, step: dict[str, object], segments: list[Segment]) -> Outcome:

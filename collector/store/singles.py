@@ -3,37 +3,60 @@
 A busy process comes back to its connection late, so that every answer it waits for costs more than the statement.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from collector.batch import Segment
 from collector.errors import WriterFenced
-from collector.messages import STARTING_MS, Payload
+from collector.store import payloads
 from collector.store.queries import QUERIES
-from collector.store.writing import Connection, KnownTokens, Outcome, find_repeats
+from collector.store.transaction import Connection, Known, KnownKeys, Outcome, as_json
+from collector.store.writing import find_repeats
 
 SMALL_BATCH_ROWS = 500
 """Above this the rows themselves cost most, and COPY takes them faster."""
 
-_encoder = msgspec.json.Encoder()
+
+class Small(msgspec.Struct, frozen=True):
+    """How a table takes a small batch: the statement's name, its parameters beside the common ones (`rows`, `received`,
+    `claims`, `digests`: lists with an element a row), and the keys that are known once the rows are committed.
+    """
+
+    query: str
+    parameters: Callable[[list[Any], KnownKeys], dict[str, object]]
+    learned: Callable[[list[Any]], list[str]]
+
+
+SMALL = {
+    "payload": Small("write_payload_singles", payloads.small_batch, payloads.learned),
+}
 
 
 def is_small(segments: list[Segment]) -> bool:
     """Whether the batch is one for `write_singles`."""
-    return all(segment.source is None for segment in segments) and (
-        sum(len(segment.rows) for segment in segments) <= SMALL_BATCH_ROWS
+    table = segments[0].table
+    return (
+        table in SMALL
+        and all(segment.source is None and segment.table == table for segment in segments)
+        and sum(len(segment.rows) for segment in segments) <= SMALL_BATCH_ROWS
     )
 
 
 async def write_singles(
-    connection: Connection, writer_step: dict[str, object], segments: list[Segment], known: KnownTokens, owner: int
+    connection: Connection, writer_step: dict[str, object], segments: list[Segment], known: Known, owner: int
 ) -> set[str]:
     """The whole transaction; `owner` marks the keys that it takes. Returns the keys that are new.
 
     Raises WriterFenced, where nothing was written, and the driver's errors; with a broken connection it is not known
     whether the transaction happened.
     """
-    parameters = _parameters(segments, known) | writer_step | {"owner": owner}
-    cursor = await connection.execute(QUERIES["write_singles"], parameters)
+    table = segments[0].table
+    small = SMALL[table]
+    rows = [row for segment in segments for row in segment.rows]
+    parameters = _parameters(segments, rows) | small.parameters(rows, known[table]) | writer_step | {"owner": owner}
+    cursor = await connection.execute(QUERIES[small.query], parameters)
     row = await cursor.fetchone()
     assert row is not None
     advanced, sources = row
@@ -46,13 +69,11 @@ async def outcome_of_singles(connection: Connection, segments: list[Segment], ne
     """What a committed transaction of `write_singles` found, by the keys that were new to it."""
     digests = _digests(segments)
     outcome = Outcome(repeats=await _repeats(connection, {key: digests[key] for key in digests.keys() - new}))
-    outcome.tokens = [
-        row.token
-        for segment in segments
-        if segment.claim is None or segment.claim.source in new
-        for row in segment.rows
-        if row.session_duration < STARTING_MS
+    table = segments[0].table
+    stored = [
+        row for segment in segments if segment.claim is None or segment.claim.source in new for row in segment.rows
     ]
+    outcome.learned[table] = SMALL[table].learned(stored)
     return outcome
 
 
@@ -75,26 +96,19 @@ def _digests(segments: list[Segment]) -> dict[str, bytes]:
     return {segment.claim.source: segment.claim.digest for segment in segments if segment.claim}
 
 
-def _parameters(segments: list[Segment], known: KnownTokens) -> dict[str, object]:
-    """The payloads, and what belongs to each, in lists of the same length."""
-    rows: list[Payload] = []
+def _parameters(segments: list[Segment], rows: list[Any]) -> dict[str, object]:
+    """The messages, and what belongs to each, in lists of the same length."""
     received: list[int] = []
     claims: list[str | None] = []
     digests: list[str | None] = []
     for segment in segments:
         count = len(segment.rows)
-        rows += segment.rows
         received += [segment.received_ms] * count
         claims += [segment.claim.source if segment.claim else None] * count
         digests += [segment.claim.digest.hex() if segment.claim else None] * count
     return {
-        "payloads": _json(rows),
-        "received": _json(received),
-        "candidates": _json([row.session_duration < STARTING_MS and row.token not in known for row in rows]),
-        "claims": _json(claims),
-        "digests": _json(digests),
+        "rows": as_json(rows),
+        "received": as_json(received),
+        "claims": as_json(claims),
+        "digests": as_json(digests),
     }
-
-
-def _json(document: object) -> str:
-    return _encoder.encode(document).decode()

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 
 _decoder = msgspec.json.Decoder(Payload)
 _START = {"type": "http.response.start", "status": 204, "headers": []}

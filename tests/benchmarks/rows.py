@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from collector.rows import encode_csv
 from simulation.strategies import draw
 from simulation.traffic import traffic

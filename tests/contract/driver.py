@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 
 from collector.app import create_app
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from collector.service import Service
 from collector.settings import Settings
 from tests.strategies import encoded

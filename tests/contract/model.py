@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.messages import STARTING_MS, Payload
+from collector.messages.payload import STARTING_MS, Payload
 from tests.contract.driver import WINDOW_S
 from tests.strategies import encoded
 

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from tests.contract.driver import NDJSON, App, Table, payload, unique
 from tests.strategies import VALID, chunkings, encoded, payloads, streams
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from tests.contract.driver import NDJSON, WINDOW_S, Answer, App, Table, unique
 from tests.contract.model import Expected, Line, Model
 from tests.harness.engines import Engine

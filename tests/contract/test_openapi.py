@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from collector.errors import BadRequest
-from collector.messages import Payload, decode_single
+from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components
 from tests.contract.driver import NDJSON, PROBLEM, Answer, App, payload, running, unique
 from tests.harness.engines import Engine
@@ -268,7 +268,7 @@ amounts = st.sampled_from([0, 1, -1, 2**63 - 1, 2**63, 1.5, "1", None, True])
 def test_the_schema_of_a_payload_says_what_is_taken(fields: dict[str, Any]) -> None:
     """The schema and the decoder agree on every document, at the edges above all."""
     try:
-        decode_single(msgspec.json.encode(fields))
+        DECODER.single(msgspec.json.encode(fields))
         taken = True
     except BadRequest:
         taken = False

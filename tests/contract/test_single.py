@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from tests.contract.driver import App, Table, payload, unique
 from tests.strategies import chunkings, encoded, payloads
 

@@ -6,7 +6,7 @@ from itertools import islice, pairwise, takewhile
 import msgspec
 import pytest
 
-from collector.messages import Payload
+from collector.messages.payload import Payload
 from simulation.strategies import draw
 from simulation.traffic import MAX_SESSION_S, Message, StatsPayload, payloads_per_s, traffic
 

@@ -1,0 +1,140 @@
+"""Decoding: a block of lines into rows and rejects. Pure: no I/O.
+
+Decoding goes fast first: one call for a whole block. That call does not know about lines (it takes a value that spans
+two lines, and two values on one line), so it counts only where the block's shape proves that every line holds one
+object; whatever else comes is decoded line by line, which gives each bad line its own reason and leaves its neighbours
+alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from collector.errors import BadRequest
+
+RAW_KEPT_BYTES = 64 * 1024
+"""Of a rejected line, as the contract has it."""
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+Reason = tuple[str, str]
+"""Why a line cannot be accepted: a reason for counting and one for people."""
+
+
+class Reject(msgspec.Struct, gc=False, frozen=True):
+    """A line that cannot be accepted: its index in its block, a reason for counting and one for people."""
+
+    index: int
+    reason: str
+    detail: str
+    raw: bytes
+
+
+class Decoded(msgspec.Struct):
+    """A decoded block: its rows, the index of the line of each (None: one row a line, in order), and the lines left
+    out.
+    """
+
+    rows: list[Any]
+    indices: list[int] | None
+    rejects: list[Reject]
+
+
+class LineReader(Protocol):
+    """Reads the lines of one request, and may remember what came before in it."""
+
+    def preamble(self, line: bytes, received_ms: int) -> bool:
+        """Whether the request's first line is about the request, and no message."""
+
+    def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
+        """Decode `lines` whole lines, each ended by a newline."""
+
+    def single(self, body: bytes, received_ms: int) -> msgspec.Struct:
+        """Decode one message that came without others; raises BadRequest."""
+
+
+# What msgspec raises for input that it does not take; the last three for invalid UTF-8, long integers and deep nesting.
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
+
+
+class Decoder(Generic[Row]):
+    """Decodes messages of one type. `problem` says what types cannot, None where all is well: it is asked for each
+    message on its own, and for the messages of a block where an escaped NUL is among them, which PostgreSQL cannot
+    store.
+    """
+
+    def __init__(self, row_type: type[Row], problem: Callable[[Row], str | None]) -> None:
+        self._decoder = msgspec.json.Decoder(row_type)
+        self._problem = problem
+
+    def block(self, block: bytes, lines: int) -> Decoded:
+        """Decode `lines` whole lines, each ended by a newline. Blank lines give neither a row nor a reject."""
+        # An object that spans lines never has "}" before a newline and "{" after it: JSON wants a comma or a bracket
+        # there.
+        if block.startswith(b"{") and block.endswith(b"}\n") and block.count(b"}\n{") == lines - 1:
+            try:
+                rows = self._decoder.decode_lines(block)
+            except _REFUSALS:
+                pass
+            else:
+                # The search for one byte is quick, and most blocks have none.
+                if len(rows) == lines and (b"\\" not in block or b"\\u0000" not in block):
+                    return Decoded(rows, None, [])
+        return self._line_by_line(block)
+
+    def single(self, body: bytes) -> Row:
+        """Decode one message; raises BadRequest with the path of the field that is wrong."""
+        row, reason = self.line(body)
+        if row is None:
+            raise BadRequest(reason[1])
+        return row
+
+    def line(self, line: bytes) -> tuple[Row | None, Reason]:
+        """The message, or None and why not."""
+        try:
+            row = self._decoder.decode(line)
+        except msgspec.ValidationError as exc:
+            return None, ("invalid", str(exc))
+        except UnicodeDecodeError as exc:
+            return None, ("encoding", f"not UTF-8: {exc.reason}")
+        except RecursionError:
+            return None, ("malformed", "JSON is nested too deeply")
+        except (msgspec.MsgspecError, ValueError) as exc:
+            return None, ("malformed", str(exc))
+        if problem := self._problem(row):
+            return None, ("invalid", problem)
+        return row, ("", "")
+
+    def _line_by_line(self, block: bytes) -> Decoded:
+        decoded = Decoded([], [], [])
+        assert decoded.indices is not None
+        for index, line in enumerate(block[:-1].split(b"\n")):
+            if not line or line.isspace():
+                continue
+            row, reason = self.line(line)
+            if row is None:
+                decoded.rejects.append(Reject(index, *reason, line[:RAW_KEPT_BYTES]))
+            else:
+                decoded.rows.append(row)
+                decoded.indices.append(index)
+        return decoded
+
+
+class Stateless:
+    """Reads lines that say all by themselves."""
+
+    def __init__(self, decoder: Decoder[Any]) -> None:
+        self._decoder = decoder
+
+    def preamble(self, line: bytes, received_ms: int) -> bool:
+        """There is none."""
+        return False
+
+    def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
+        """Decode `lines` whole lines, each ended by a newline."""
+        return self._decoder.block(block, lines)
+
+    def single(self, body: bytes, received_ms: int) -> msgspec.Struct:
+        """Decode one message that came without others; raises BadRequest."""
+        row: msgspec.Struct = self._decoder.single(body)
+        return row
