@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
     drain_s: Seconds = 8.0
     """How long requests under way may take after SIGTERM; Kubernetes kills after 30 s by default."""
+    kafka_bootstrap: str | None = None
+    """Brokers of the queue behind /payloads, `host:port,host:port`; without it the queue is a table of the database."""
+    kafka_topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")] = "payloads"
+    """The topic of that queue."""
     max_single_bytes: Count = 64 * KIB
     """A single payload's size, decompressed; a longer one is answered 413."""
     max_line_bytes: Count = 64 * KIB
@@ -65,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Hours for which an Idempotency-Key is remembered after its last commit."""
     token_retention_days: Seconds = 90.0
     """Days for which a token is known to have started a session."""
+    session_retention_days: Seconds = 30.0
+    """Days for which messages of /sessions are kept; older ones are not taken any more."""
     rejected_retention_days: Seconds = 30.0
     """Days for which quarantined lines are kept."""
     log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
