@@ -59,7 +59,8 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         openapi_config=None,  # its pages load scripts from elsewhere; see routes.docs
         logging_config=None,
     )
-    app.asgi_handler = with_every_method(app.asgi_handler, posts=ingest)
+    reads = {route.path for route in app.routes}
+    app.asgi_handler = with_every_method(app.asgi_handler, posts=ingest, reads=reads)
     return app
 
 

@@ -54,6 +54,12 @@ class NotFound(Problem):
     status = 404
 
 
+class MethodNotAllowed(Problem):
+    """The path does not take this method."""
+
+    status = 405
+
+
 class Conflict(Problem):
     """The request does not fit what is already committed under its key."""
 

@@ -6,7 +6,8 @@ from msgspec import Meta
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """PostgreSQL's bigint, without its negative half."""
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
+NAME_MAX_CHARACTERS = 256
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARACTERS)]
 
 
 def nul_in(**fields: str | None) -> str | None:

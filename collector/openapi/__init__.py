@@ -11,7 +11,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from collector import __version__
-from collector.openapi.ingest import post_stats
+from collector.openapi.ingest import operation
+from collector.openapi.posts import POSTS
 from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
 from collector.openapi.schemas import components, one_line
 from collector.routes.stats import StatsPage, StatsWindow
@@ -35,7 +36,9 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for path, methods in _known_to_litestar(handlers).items():
         paths[path] = {method: _completed(path, operation) for method, operation in methods.items()}
-    paths["/stats"] = {"post": post_stats(), **paths["/stats"]}
+    for post in POSTS:
+        path = post.endpoint.path
+        paths[path] = {"post": operation(post), **paths.get(path, {})}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -48,7 +51,7 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": TAGS,
         "paths": paths,
-        "components": {"schemas": components(StatsPage, StatsWindow, StreamState)},
+        "components": {"schemas": components(*(post.struct for post in POSTS), StatsPage, StatsWindow, StreamState)},
     }
 
 

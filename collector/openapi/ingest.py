@@ -1,7 +1,11 @@
 """POST of measurements, described by hand: its handlers are raw ASGI, which Litestar does not know."""
 
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
+
+from collector.endpoints import STATS, Endpoint
 from collector.messages.payload import Payload
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.schemas import LinesProblem, ProblemDetails, Receipt, Summary, ref
@@ -28,22 +32,37 @@ BASE = "http://127.0.0.1:8080"
 KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^(?!""$)[!-~]([ -~]*[!-~])?$'}
 """An Idempotency-Key."""
 
-DESCRIPTION = f"""
-One payload (`application/json`, or no Content-Type): answered `204` once it is committed, so what is acknowledged is
-on disk.
-
-JSON lines (`{NDJSON}`, `{JSONL}`): a payload a line, of any length, by Content-Length or chunked. Blank lines are
+LINES = f"""
+JSON lines (`{NDJSON}`, `{JSONL}`): a message a line, of any length, by Content-Length or chunked. Blank lines are
 skipped, a bad line never hurts its neighbours: it goes to quarantine with its reason. The answer is a summary; with
 `Accept: {NDJSON}` it is a stream of receipts, a line after each commit at most, and the summary (or, from then on, a
 problem) as the last line. A stream may stay open for ever: the database's pace is the client's pace.
 
 Limits:
 
-- a single payload has at most {Settings().max_single_bytes // KIB} KiB, decompressed (`413`), a line at most
+- a single message has at most {Settings().max_single_bytes // KIB} KiB, decompressed (`413`), a line at most
   {Settings().max_line_bytes // KIB} KiB (a rejected line);
-- strings have 1 to 256 characters, none of them NUL; numbers are integers from 0 to 2⁶³ − 1; unknown fields are
-  ignored.
+- strings have 1 to 256 characters, none of them NUL; numbers are integers from 0 to 2⁶³ − 1 where nothing else is said;
+  unknown fields are ignored.
 """
+
+
+class Post(msgspec.Struct, frozen=True):
+    """What is said of an endpoint: its own words, the Struct of its messages, an example of one as a single message
+    (None: by its query) and of lines, samples, and parameters that only it has.
+    """
+
+    endpoint: Endpoint
+    tag: str
+    summary: str
+    single: str
+    lines: str
+    struct: type[msgspec.Struct]
+    example: dict[str, Any] | None
+    example_lines: str
+    samples: list[dict[str, str]]
+    parameters: list[dict[str, Any]] = []
+
 
 PARAMETERS: list[dict[str, Any]] = [
     {
@@ -78,18 +97,18 @@ _REPLAYED = {
 }
 
 
-def _lines_of(*structs: type) -> dict[str, Any]:
+def lines_of(*structs: type) -> dict[str, Any]:
     """JSON lines of any of these."""
     schemas = [ref(struct) for struct in structs]
     content = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"type": "string", "contentMediaType": NDJSON, "contentSchema": content}
 
 
-def _sample(label: str, source: str, answer: str) -> dict[str, str]:
+def sample(label: str, source: str, answer: str) -> dict[str, str]:
     return {"lang": "Shell", "label": label, "source": source, "answer": answer}
 
 
-def _curl(command: str, *options: str) -> str:
+def curl(command: str, *options: str) -> str:
     """A command with an option a line."""
     return " \\\n  ".join([command, *options])
 
@@ -98,14 +117,14 @@ _ONE = _LINE % "b5f2c1"
 _TWO = f"printf '%s\\n' \\\n  '{_LINE % 'b5f2c2'}' \\\n  '{_LINE % 'b5f2c3'}'"
 
 SAMPLES = [
-    _sample(
+    sample(
         "One payload",
-        _curl(f"curl -i {BASE}/stats", f"-H 'Content-Type: {JSON}'", f"-d '{_ONE}'"),
+        curl(f"curl -i {BASE}/stats", f"-H 'Content-Type: {JSON}'", f"-d '{_ONE}'"),
         "HTTP/1.1 204 No Content",
     ),
-    _sample(
+    sample(
         "Once only: sent again, it says Idempotent-Replayed",
-        _curl(
+        curl(
             f"curl -i {BASE}/stats",
             f"-H 'Content-Type: {JSON}'",
             "-H 'Idempotency-Key: b5f2c1-0001'",
@@ -113,11 +132,11 @@ SAMPLES = [
         ),
         "HTTP/1.1 204 No Content",
     ),
-    _sample(
+    sample(
         "Lines, compressed",
         _TWO
         + " |\n"
-        + _curl(
+        + curl(
             f"gzip | curl {BASE}/stats",
             f"-H 'Content-Type: {NDJSON}'",
             "-H 'Content-Encoding: gzip'",
@@ -125,10 +144,10 @@ SAMPLES = [
         ),
         '{"accepted":2,"rejected":0,"errors":[]}',
     ),
-    _sample(
+    sample(
         "An open stream with receipts, which can go on after a cut",
         f"({_TWO}; sleep 1; echo oops) |\n"
-        + _curl(
+        + curl(
             f"curl -sN -X POST -T - {BASE}/stats",
             f"-H 'Content-Type: {NDJSON}'",
             f"-H 'Accept: {NDJSON}'",
@@ -140,36 +159,53 @@ SAMPLES = [
 ]
 
 
-def post_stats() -> dict[str, Any]:
+STATS_POST = Post(
+    STATS,
+    "stats",
+    "Store measurements",
+    f"One payload (`{JSON}`, or no Content-Type): answered `204` once it is committed, so what is acknowledged is on "
+    "disk.",
+    "",
+    Payload,
+    PAYLOAD,
+    "".join(_LINE % token + "\n" for token in ("b5f2c2", "b5f2c3")),
+    SAMPLES,
+)
+
+
+def operation(post: Post) -> dict[str, Any]:
     """The operation."""
-    lines = {
-        "schema": _lines_of(Payload),
-        "example": "".join(_LINE % token + "\n" for token in ("b5f2c2", "b5f2c3")),
-    }
-    return {
-        "tags": ["stats"],
-        "operationId": "PostStats",
-        "summary": "Store measurements",
-        "description": DESCRIPTION.strip(),
-        "parameters": PARAMETERS,
-        "requestBody": {
-            "required": True,
-            "content": {JSON: {"schema": ref(Payload), "example": PAYLOAD}, NDJSON: lines, JSONL: lines},
-        },
-        "responses": answers(
-            Answer(
-                200,
-                "Lines: the stream is complete and committed. With receipts, the status stays 200 whatever comes.",
-                {
-                    JSON: {"schema": ref(Summary), "example": {"accepted": 2, "rejected": 0, "errors": []}},
-                    NDJSON: {
-                        "schema": _lines_of(Receipt, Summary, LinesProblem),
-                        "example": '{"committed":2,"rejected":0}\n{"accepted":2,"rejected":0,"errors":[]}\n',
-                    },
+    endpoint = post.endpoint
+    lines = {"schema": lines_of(post.struct), "example": post.example_lines}
+    content: dict[str, Any] = {NDJSON: lines, JSONL: lines}
+    if post.example is not None:
+        content = {JSON: {"schema": ref(post.struct), "example": post.example}, **content}
+    done = "it is committed" if endpoint.status == HTTPStatus.NO_CONTENT else "the queue has it durably"
+    ends = [
+        Answer(
+            endpoint.lines_status,
+            f"Lines: the stream is complete, and {done}. With receipts, the status is 200 whatever comes.",
+            {
+                JSON: {"schema": ref(Summary), "example": {"accepted": 2, "rejected": 0, "errors": []}},
+                NDJSON: {
+                    "schema": lines_of(Receipt, Summary, LinesProblem),
+                    "example": '{"committed":2,"rejected":0}\n{"accepted":2,"rejected":0,"errors":[]}\n',
                 },
-                _REPLAYED,
-            ),
-            Answer(204, "One payload: it is committed.", {}, _REPLAYED),
+            },
+            _REPLAYED,
+        )
+    ]
+    if endpoint.status != endpoint.lines_status:
+        ends.append(Answer(endpoint.status, f"One message: {done}.", {}, _REPLAYED))
+    return {
+        "tags": [post.tag],
+        "operationId": "Post" + "".join(word.capitalize() for word in endpoint.path.split("/")),
+        "summary": post.summary,
+        "description": "\n\n".join(text.strip() for text in (post.single, post.lines, LINES) if text),
+        "parameters": [*post.parameters, *PARAMETERS],
+        "requestBody": {"required": post.example is not None, "content": content},
+        "responses": answers(
+            *ends,
             problem(
                 400,
                 LinesProblem,
@@ -181,7 +217,7 @@ def post_stats() -> dict[str, Any]:
                 LinesProblem,
                 "Stream-Offset is beyond what is committed, or another request has taken over the key.",
             ),
-            problem(413, LinesProblem, "A single payload is too long, or compressed data grows beyond measure."),
+            problem(413, LinesProblem, "A single message is too long, or compressed data grows beyond measure."),
             problem(415, ProblemDetails, "The Content-Type or Content-Encoding is none of those above."),
             problem(422, LinesProblem, "The Idempotency-Key came before with other content."),
             problem(
@@ -191,5 +227,5 @@ def post_stats() -> dict[str, Any]:
                 "shutting down. Send it again, with an Idempotency-Key for certainty.",
             ),
         ),
-        "x-codeSamples": SAMPLES,
+        "x-codeSamples": post.samples,
     }

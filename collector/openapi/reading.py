@@ -6,7 +6,7 @@ from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.ingest import BASE, KEY, NDJSON
 from collector.openapi.schemas import ProblemDetails, ref
 from collector.routes.stats import StatsPage, StatsWindow
-from collector.routes.streams import StreamState
+from collector.routes.streams import INGEST_ENDPOINTS, StreamState
 
 _WINDOW = {
     "time": "2026-01-01T12:05:00Z",
@@ -40,7 +40,7 @@ PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
         "schema": KEY,
         "example": "evening-1",
     },
-    ("/streams/{key}", "endpoint"): {"schema": {"type": "string", "enum": ["/stats"], "default": "/stats"}},
+    ("/streams/{key}", "endpoint"): {"schema": {"type": "string", "enum": list(INGEST_ENDPOINTS), "default": "/stats"}},
 }
 """Of a parameter, by path and name: what takes the place of Litestar's words."""
 

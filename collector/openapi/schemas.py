@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from collector.messages.payload import Payload
+from collector.messages.fields import NAME_MAX_CHARACTERS
 
 REF = "#/components/schemas/"
 
@@ -65,10 +65,11 @@ class LinesProblem(ProblemDetails):
 
 
 def components(*more: type[msgspec.Struct]) -> dict[str, Any]:
-    """JSON schemas by name: of the Structs here, of what devices send, and of these, with the texts beside their fields
+    """JSON schemas by name: of the Structs here and of these, with the texts beside their fields
     as descriptions.
     """
-    structs: list[type[msgspec.Struct]] = [Payload, LineError, Summary, Receipt, ProblemDetails, LinesProblem, *more]
+    structs: list[type[msgspec.Struct]] = [LineError, Summary, Receipt, ProblemDetails, LinesProblem]
+    structs += dict.fromkeys(more)
     _, schemas = msgspec.json.schema_components(structs, ref_template=REF + "{name}")
     for struct in structs:
         schema = schemas[struct.__name__]
@@ -77,9 +78,11 @@ def components(*more: type[msgspec.Struct]) -> dict[str, Any]:
         for known in msgspec.structs.fields(struct):
             if text := documented.get(known.name):
                 schema["properties"][known.encode_name]["description"] = text
-    # What a Struct does not say but the decoder does: see Payload.nul.
-    for field in ("token", "customer", "content"):
-        schemas["Payload"]["properties"][field]["pattern"] = r"^[^\u0000]*$"
+    # What a Struct does not say but the decoder does: PostgreSQL cannot store NUL.
+    for schema in schemas.values():
+        for described in schema.get("properties", {}).values():
+            if described.get("maxLength") == NAME_MAX_CHARACTERS:
+                described["pattern"] = r"^[^\u0000]*$"
     return schemas
 
 

@@ -5,11 +5,14 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from collector.errors import MethodNotAllowed
+from collector.routes.responses import send_problem
+
 ALLOW = b"allow"
 
 
-def with_every_method(others: ASGIApp, posts: Container[str]) -> ASGIApp:
-    """`others` with HEAD; `posts` are the paths that take a POST elsewhere."""
+def with_every_method(others: ASGIApp, posts: Container[str], reads: Container[str]) -> ASGIApp:
+    """`others` with HEAD; `posts` are the paths that take a POST elsewhere, `reads` those that take a GET here."""
 
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -17,6 +20,10 @@ def with_every_method(others: ASGIApp, posts: Container[str]) -> ASGIApp:
             return
         head = scope["method"] == "HEAD"
         post = scope["path"] in posts
+        if post and scope["path"] not in reads:
+            problem = MethodNotAllowed(f"{scope['path']} takes POST only")
+            await send_problem(send, problem, [(ALLOW, b"POST")])
+            return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from collector.endpoints import ENDPOINTS
 from collector.errors import BadRequest
 from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components
@@ -66,7 +67,7 @@ def test_it_has_every_endpoint_and_no_other(best_app: App, document: dict[str, A
     of_itself = {("GET", "/docs"), ("GET", "/openapi.json")}
     served = {
         (method, route.path_format) for route in best_app.application.routes for method in route.methods - {"OPTIONS"}
-    } | {("POST", "/stats")}
+    } | {("POST", endpoint.path) for endpoint in ENDPOINTS}
     assert described | of_itself == served
 
 
@@ -272,7 +273,7 @@ def test_the_schema_of_a_payload_says_what_is_taken(fields: dict[str, Any]) -> N
         taken = True
     except BadRequest:
         taken = False
-    schemas = components()
+    schemas = components(Payload)
     assert Draft202012Validator(schemas[Payload.__name__]).is_valid(fields) == taken
 
 
