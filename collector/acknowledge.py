@@ -24,7 +24,7 @@ def acknowledge(segments: Iterable[Segment], outcome: Outcome) -> None:
 def give_back(segments: Iterable[Segment], problem: Problem, reason: str = "unavailable") -> None:
     """These were not stored, and will not be."""
     for segment in segments:
-        metrics.REJECTED.labels(segment.endpoint, reason).inc(segment.count)
+        metrics.of(metrics.REJECTED, segment.endpoint, reason).inc(segment.count)
         tell(segment, problem)
         source = segment.source
         if source is not None:
@@ -46,17 +46,18 @@ def _acknowledge_lines(segment: Segment, outcome: Outcome) -> None:
     assert source is not None
     source.waiting -= 1
     if (source.name, source.owner) in outcome.fenced:
-        metrics.REPEATED.labels(segment.endpoint).inc(segment.count)
+        metrics.of(metrics.REPEATED, segment.endpoint).inc(segment.count)
         source.failure = source.failure or Conflict("another request has taken over this Idempotency-Key")
         return
     source.committed += segment.lines
     source.accepted += len(segment.rows)
     source.rejected += len(segment.rejects)
     repeated = outcome.repeated.get(id(segment), 0)
-    metrics.STORED.labels(segment.endpoint).inc(len(segment.rows) - repeated)
-    metrics.REPEATED.labels(segment.endpoint).inc(repeated)
+    metrics.of(metrics.STORED, segment.endpoint).inc(len(segment.rows) - repeated)
+    if repeated:
+        metrics.of(metrics.REPEATED, segment.endpoint).inc(repeated)
     for reject in segment.rejects:
-        metrics.REJECTED.labels(segment.endpoint, reject.reason).inc()
+        metrics.of(metrics.REJECTED, segment.endpoint, reject.reason).inc()
         if len(source.errors) < ERRORS_SPELLED_OUT:
             source.errors.append((segment.first_line + reject.index, reject.detail))
 
@@ -64,7 +65,7 @@ def _acknowledge_lines(segment: Segment, outcome: Outcome) -> None:
 def _acknowledge_singles(segment: Segment, outcome: Outcome) -> None:
     claim = segment.claim
     repeated = claim is not None and claim.source in outcome.repeats
-    (metrics.REPEATED if repeated else metrics.STORED).labels(segment.endpoint).inc(segment.count)
+    metrics.of(metrics.REPEATED if repeated else metrics.STORED, segment.endpoint).inc(segment.count)
     if claim is not None and repeated and outcome.repeats[claim.source] != claim.digest:
         tell(segment, KeyReused("this key came before with another payload"))
         return

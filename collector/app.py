@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,31 +12,39 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
 
 from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
 from collector.openapi import document
+from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
 from collector.routes.docs import docs_handlers
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
 from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
 from collector.routes.responses import PROBLEM_JSON
+from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
 from collector.routes.streams import get_stream
 from collector.service import Service
 
 log = structlog.get_logger()
 
+_INGEST: dict[str, type[Ingest]] = {"/analytics": HitIngest}
+"""Endpoints whose single messages come in a way of their own."""
+
 
 def create_app(make_service: Callable[[], Service]) -> Litestar:
     """The ASGI application; `make_service` is called in the event loop when it starts."""
-    ingest: dict[str, Ingest] = {}
+    raw: dict[tuple[str, str], ASGIApp] = {}
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
         service = make_service()
-        ingest.update({endpoint.path: Ingest(service, endpoint) for endpoint in ENDPOINTS})
+        for endpoint in ENDPOINTS:
+            raw["POST", endpoint.path] = _INGEST.get(endpoint.path, Ingest)(service, endpoint)
+        raw["GET", "/analytics"] = HourRead(service, app.ordinary)
         app.state.service = service
         await service.start()
         try:
@@ -44,9 +52,9 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         finally:
             await service.stop()
 
-    handlers = [get_stats, get_stream, live, ready, metrics]
+    handlers = [get_stats, get_hour, get_hours, get_session, get_stream, live, ready, metrics]
     app = _App(
-        ingest,
+        raw,
         route_handlers=[*handlers, *docs_handlers(lambda: document(handlers))],
         lifespan=[lifespan],
         dependencies={"service": Provide(_service, sync_to_thread=False)},
@@ -60,23 +68,26 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         logging_config=None,
     )
     reads = {route.path for route in app.routes}
-    app.asgi_handler = with_every_method(app.asgi_handler, posts=ingest, reads=reads)
+    app.asgi_handler = with_every_method(app.asgi_handler, {endpoint.path for endpoint in ENDPOINTS}, reads)
     return app
 
 
 class _App(Litestar):
-    """Measurements go straight to their handler: what Litestar does for other requests would cost them a third."""
+    """What comes most goes straight to its handler, by method and path: what Litestar does for other requests would
+    cost it a third.
+    """
 
-    def __init__(self, ingest: dict[str, Ingest], **configuration: Any) -> None:
+    def __init__(self, raw: Mapping[tuple[str, str], ASGIApp], **configuration: Any) -> None:
         super().__init__(**configuration)
-        self._ingest = ingest
+        self._raw = raw
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        handler = self._ingest.get(scope["path"]) if scope.get("method") == "POST" else None
-        if handler is not None:
-            await handler(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        handler = self._raw.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        await (handler or self.ordinary)(scope, receive, send)
+
+    async def ordinary(self, scope: Any, receive: Any, send: Any) -> None:
+        """Litestar's own way, whatever there is for the path."""
+        await super().__call__(scope, receive, send)
 
 
 def drain_at_signals(app: Litestar) -> None:

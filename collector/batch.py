@@ -253,7 +253,8 @@ class Backlog:
         while self._queue:
             segment = self._queue[0]
             rows += segment.count
-            size_bytes += segment.size_bytes
+            # What a segment costs by itself is memory, not work for the database.
+            size_bytes += segment.size_bytes - SEGMENT_COST_BYTES
             if batch and (rows > max_rows or size_bytes > max_bytes):
                 break
             batch.append(self._queue.popleft())

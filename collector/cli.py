@@ -47,13 +47,47 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--port", type=int, help="Port to listen on.  [COLLECTOR_PORT, 8080]")
 @click.option("--workers", type=int, help="Server processes.  [COLLECTOR_WORKERS, 1]")
 @click.option("--migrate", "migrate_first", is_flag=True, help="Bring the schema of DATABASE_URL up to date first.")
+@click.option("--no-consume", is_flag=True, help="Leave the queue behind /payloads to `collector consume`.")
 @data_options
-def serve(*, migrate_first: bool, **flags: Any) -> None:
+def serve(*, migrate_first: bool, no_consume: bool, **flags: Any) -> None:
     """Serve the endpoints until SIGTERM; requests under way are finished first."""
-    settings = load(**flags)
+    settings = load(**flags, consume=False if no_consume else None)
     from collector.serve import serve as run
 
     run(settings, migrate_first=migrate_first)
+
+
+@cli.command()
+@click.option("--metrics-port", type=int, help="Serve /metrics on this port.")
+@data_options
+def consume(*, metrics_port: int | None, **flags: Any) -> None:
+    """Process the queue behind /payloads until SIGTERM, beside any number of others."""
+    settings = load(**flags)
+    from collector.consume import consume as run
+
+    run(settings, metrics_port=metrics_port)
+
+
+@cli.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Choice(["sessions", "stats", "analytics"]),
+    default="sessions",
+    show_default=True,
+    help="What the lines are: a client's log of its sessions, or what is posted to /stats or /analytics.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+@data_options
+def import_(*, files: tuple[Path, ...], to: str, as_json: bool, **flags: Any) -> None:
+    """Store files of JSON lines, plain, gzip or zstd. The same file again stores nothing new; one that was cut goes on.
+
+    Exit status 1 where a line was rejected or a file not read to its end.
+    """
+    settings = load(**flags)
+    from collector.importing import import_files
+
+    sys.exit(import_files(settings, files, to, as_json=as_json))
 
 
 @cli.command()

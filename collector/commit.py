@@ -64,7 +64,7 @@ class Committer:
         """Store the segments and tell those who wait; whatever happens, each is settled in the end."""
         self._writing = list(segments)
         try:
-            await self._commit(list(segments))
+            await self._commit(await self._prepare(list(segments)))
         except asyncio.CancelledError:
             give_back(self._writing, Unavailable(UNKNOWN, retry_after_s=1))
             raise
@@ -82,6 +82,10 @@ class Committer:
     async def forget(self) -> None:
         """A clean end. Raises StoreError."""
         await self._session.forget()
+
+    async def _prepare(self, segments: list[Segment]) -> list[Segment]:
+        """What goes before the transaction, here nothing; returns the segments that are left for it."""
+        return segments
 
     async def _commit(self, segments: list[Segment]) -> None:
         """Store the segments, or what of them the database does not refuse: found by halving."""
@@ -133,10 +137,7 @@ class Committer:
     async def _stored_once(self, segments: list[Segment]) -> Outcome:
         """One transaction, tried until it commits; overdue single payloads leave it on the way. Raises RowRefused."""
         backoff_s = BACKOFF_FIRST_S
-        after_gap = [segment for segment in segments if segment.source is not None and segment.source.gap]
-        for segment in after_gap:
-            segments.remove(segment)
-        self._give_back(after_gap, Unavailable(UNKNOWN, retry_after_s=1))
+        self._give_back_after_gap(segments)
         while segments:
             began_at = time.monotonic()
             try:
@@ -189,6 +190,12 @@ class Committer:
     def _overdue(self, segments: list[Segment]) -> list[Segment]:
         put_before = time.monotonic() - self._settings.single_wait_s
         return [segment for segment in segments if segment.waiters and segment.put_at < put_before]
+
+    def _give_back_after_gap(self, segments: list[Segment]) -> None:
+        after_gap = [segment for segment in segments if segment.source is not None and segment.source.gap]
+        for segment in after_gap:
+            segments.remove(segment)
+        self._give_back(after_gap, Unavailable(UNKNOWN, retry_after_s=1))
 
     def _give_back_overdue(self, segments: list[Segment]) -> None:
         for segment in self._overdue(segments):

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from collector.messages import payload
+from collector.messages import hit, payload
 from collector.messages.decoding import LineReader, Stateless
+from collector.messages.session import LiveReader, LogReader
 from collector.settings import Settings
 
 
@@ -22,7 +23,14 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 _PAYLOADS = Stateless(payload.DECODER)
+_HITS = Stateless(hit.DECODER)
 
 STATS = Endpoint("/stats", "payload", lambda _: _PAYLOADS)
+PAYLOADS = Endpoint("/payloads", "payload_queue", lambda _: _PAYLOADS, status=202, lines_status=202)
+ANALYTICS = Endpoint("/analytics", "hit", lambda _: _HITS)
+SESSIONS = Endpoint("/sessions", "session_message", lambda settings: LiveReader(settings.session_retention_days))
+SESSION_LOGS = Endpoint(
+    "/sessions/logs", "session_message", lambda settings: LogReader(settings.session_retention_days)
+)
 
-ENDPOINTS = (STATS,)
+ENDPOINTS = (STATS, PAYLOADS, SESSIONS, SESSION_LOGS, ANALYTICS)

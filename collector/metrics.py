@@ -2,6 +2,8 @@
 received = stored + rejected + repeated, and `collector_backlog_rows` is what is still under way.
 """
 
+import functools
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECEIVED = Counter("collector_received", "Lines and single payloads taken in, blank lines not counted", ["endpoint"])
@@ -29,4 +31,19 @@ BACKLOG_ROWS = Gauge(
     "collector_backlog_rows", "Rows taken in and not committed yet", ["writer"], multiprocess_mode="livesum"
 )
 BACKLOG_BYTES = Gauge("collector_backlog_bytes", "Bytes of the same", ["writer"], multiprocess_mode="livesum")
+QUEUE_WAITING = Gauge(
+    "collector_queue_waiting",
+    "Payloads of /payloads that are not processed yet (of a topic: by partition)",
+    ["source"],
+    multiprocess_mode="livemax",
+)
+QUEUE_OLDEST = Gauge(
+    "collector_queue_oldest_seconds", "Age of the oldest of them, seconds", ["source"], multiprocess_mode="livemax"
+)
 OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way", multiprocess_mode="livesum")
+
+
+@functools.cache
+def of(counter: Counter, *labels: str) -> Counter:
+    """The counter with these labels: to look it up each time costs as much as ten rows."""
+    return counter.labels(*labels)

@@ -27,6 +27,9 @@ PAYLOAD_COLUMNS = (
 )
 """The fields of `Payload` in their order, then what the collector adds."""
 
+HIT_COLUMNS = ("time", "user", "kind", "received_at")
+"""The fields of `Hit` in their order, `timestamp` as what it means, then what the collector adds."""
+
 REJECTED_COLUMNS = ("received_at", "source", "line", "reason", "raw")
 
 RejectedRow = tuple[datetime, str, int, str, bytes]
@@ -45,16 +48,31 @@ def timestamp(epoch_ms: int) -> datetime:
 
 def encode_csv(rows: list[Payload], received_ms: int, *, started: bool) -> bytes | None:
     """The rows as CSV lines in PAYLOAD_COLUMNS; None where a string needs escaping."""
-    arrays = _encoder.encode_lines([_astuple(row) for row in rows])
-    if b"\\" in arrays:
-        return None
-    shared = f",{timestamp(received_ms).isoformat()},{'t' if started else 'f'}\n".encode()
-    return arrays[1:-2].replace(b"]\n[", shared) + shared
+    return as_csv([_astuple(row) for row in rows], _payload_shared(received_ms, started=started))
 
 
 def encode_text(rows: Iterable[Payload], received_ms: int, *, started: bool) -> bytes:
     """The rows in COPY's text format, in PAYLOAD_COLUMNS, whatever their strings are."""
-    shared: tuple[Any, ...] = (timestamp(received_ms).isoformat(), "t" if started else "f")
-    lines = ["\t".join([str(value).translate(_ESCAPES) for value in (*_astuple(row), *shared)]) for row in rows]
+    return as_text([_astuple(row) for row in rows], _payload_shared(received_ms, started=started))
+
+
+def _payload_shared(received_ms: int, *, started: bool) -> tuple[str, str]:
+    return timestamp(received_ms).isoformat(), "t" if started else "f"
+
+
+def as_csv(rows: list[tuple[Any, ...]], shared: tuple[str, ...]) -> bytes | None:
+    """CSV lines of the rows, each with the values that all of them share at its end; None where a string needs
+    escaping.
+    """
+    arrays = _encoder.encode_lines(rows)
+    if b"\\" in arrays:
+        return None
+    end = f",{','.join(shared)}\n".encode()
+    return arrays[1:-2].replace(b"]\n[", end) + end
+
+
+def as_text(rows: Iterable[tuple[Any, ...]], shared: tuple[str, ...]) -> bytes:
+    """The same in COPY's text format, whatever the strings are."""
+    lines = ["\t".join([str(value).translate(_ESCAPES) for value in (*row, *shared)]) for row in rows]
     lines.append("")
     return "\n".join(lines).encode()

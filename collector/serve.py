@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import gc
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from litestar import Litestar
 from collector import logs
 from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
+from collector.garbage import collect_garbage_rarely
 from collector.migrate import check, migrate
 from collector.settings import Settings, exported, load
 
@@ -30,9 +30,6 @@ OPEN_REQUESTS = 4096
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
 PR_SET_PDEATHSIG = 1
-GC_THRESHOLDS = (20_000, 20, 100)
-"""Python's default looks at every object each few thousand requests, for 40 ms at a time: most of what p99 was. Hardly
-anything here lives in cycles."""
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
@@ -71,8 +68,7 @@ def worker() -> Litestar:
     database = stack.enter_context(database_of(settings))
     app = create_app(lambda: Service(settings, database.url, recover=database.recover))
     drain_at_signals(app)
-    gc.set_threshold(*GC_THRESHOLDS)
-    gc.freeze()
+    collect_garbage_rarely()
     return app
 
 

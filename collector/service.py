@@ -10,9 +10,11 @@ from typing import Protocol
 
 import structlog
 
-from collector.endpoints import ENDPOINTS
+from collector.commit import Committer
+from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
 from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
+from collector.queue import committer_of, consumer_of
 from collector.settings import Settings
 from collector.store.reading import Store
 from collector.writer import Writer
@@ -46,11 +48,20 @@ class Service:
     ) -> None:
         self.settings = settings
         self.store = Store(url, settings.read_database_url)
+        self.url = url
+        self.recover = recover
+        queued = committer_of(settings)
         self.singles = {
-            endpoint.path: Writer(f"singles {endpoint.path}", url, settings, recover) for endpoint in ENDPOINTS
+            endpoint.path: Writer(
+                f"singles {endpoint.path}", url, settings, recover, queued if endpoint is PAYLOADS else Committer
+            )
+            for endpoint in ENDPOINTS
         }
         self._streams = [Writer(f"streams-{number}", url, settings, recover) for number in (1, 2)]
         self._next_streams = itertools.cycle(self._streams)
+        # Of a table of the database the ordinary writers take care.
+        self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
+        self._consumer = consumer_of(settings) if settings.consume else None
         self.draining = False
         self._clock = clock
         self._schema = migrations()[-1].version
@@ -66,10 +77,13 @@ class Service:
 
     @property
     def _writers(self) -> list[Writer]:
-        return [*self.singles.values(), *self._streams]
+        queue_streams = [self._queue_streams] if self._queue_streams is not None else []
+        return [*self.singles.values(), *self._streams, *queue_streams]
 
-    def writer_for_stream(self) -> Writer:
+    def writer_for_stream(self, endpoint: Endpoint | None = None) -> Writer:
         """The writer that a new stream is to use."""
+        if endpoint is PAYLOADS and self._queue_streams is not None:
+            return self._queue_streams
         return next(self._next_streams)
 
     async def start(self) -> None:
@@ -78,6 +92,8 @@ class Service:
         for writer in self._writers:
             writer.start()
         self._housekeeping = asyncio.create_task(self._keep_house())
+        if self._consumer is not None:
+            await self._consumer.start(self)
 
     @contextlib.contextmanager
     def open_stream(self, request: Interruptible) -> Iterator[None]:
@@ -115,6 +131,8 @@ class Service:
 
     async def _end(self) -> None:
         deadline = time.monotonic() + self.settings.drain_s
+        consumer = self._consumer
+        consumed = asyncio.create_task(consumer.stop(self.settings.drain_s)) if consumer is not None else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
                 await self._no_streams.wait()
@@ -122,6 +140,8 @@ class Service:
             self._housekeeping.cancel()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
+        if consumed is not None:
+            await consumed
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""

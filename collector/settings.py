@@ -61,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Brokers of the queue behind /payloads, `host:port,host:port`; without it the queue is a table of the database."""
     kafka_topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")] = "payloads"
     """The topic of that queue."""
+    kafka_session_s: Annotated[float, Meta(ge=1, le=1800)] = 10.0
+    """For how long a consumer of the topic may be silent before others take over its partitions."""
+    consume: bool = True
+    """Whether `serve` processes the queue behind /payloads, too; else `collector consume` has to."""
     max_single_bytes: Count = 64 * KIB
     """A single payload's size, decompressed; a longer one is answered 413."""
     max_line_bytes: Count = 64 * KIB

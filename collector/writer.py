@@ -35,10 +35,17 @@ class Writer:
     `recover` is called, in a thread, when the database is away: it starts the private server again.
     """
 
-    def __init__(self, name: str, url: str, settings: Settings, recover: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        settings: Settings,
+        recover: Callable[[], object] | None = None,
+        committer: type[Committer] = Committer,
+    ) -> None:
         self.name = name
         self._settings = settings
-        self._committer = Committer(name, url, settings, recover, self.retry_after_s, self._measure)
+        self._committer = committer(name, url, settings, recover, self.retry_after_s, self._measure)
         self._backlog = Backlog(settings.backlog_rows, settings.backlog_bytes)
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -80,7 +87,7 @@ class Writer:
             raise source.failure
         if self._stopping:
             raise Unavailable(SHUTTING_DOWN, retry_after_s=1)
-        metrics.RECEIVED.labels(segment.endpoint).inc(segment.count)
+        metrics.of(metrics.RECEIVED, segment.endpoint).inc(segment.count)
         source.waiting += 1
         self._backlog.add(segment, time.monotonic())
         self._work.set()
@@ -100,7 +107,7 @@ class Writer:
         while (other := self._claims.get(claim.source)) is not None:
             done, _ = await asyncio.wait([other], timeout=max(0.0, deadline - time.monotonic()))
             if not done:
-                metrics.REJECTED.labels(endpoint.path, "unavailable").inc()
+                metrics.of(metrics.REJECTED, endpoint.path, "unavailable").inc()
                 raise Unavailable(UNKNOWN, retry_after_s=self.retry_after_s())
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._claims[claim.source] = waiter
@@ -125,7 +132,7 @@ class Writer:
         except TimeoutError:
             problem = Unavailable(AWAY, retry_after_s=self.retry_after_s())
         if self._backlog.full or self._stopping:
-            metrics.REJECTED.labels(endpoint.path, "unavailable").inc()
+            metrics.of(metrics.REJECTED, endpoint.path, "unavailable").inc()
             raise problem
 
     async def _wait_for_room(self) -> None:

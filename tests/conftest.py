@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.rounds import seed_line, tally_lines
+from tests.harness.broker import Broker, running
 from tests.harness.engines import NAMES, Engine, Engines, named, not_found
 from tests.harness.server import ServerProcess
 
@@ -54,6 +55,13 @@ def best_database_url(best_engine: Engine) -> Iterator[str]:
     """A fresh migrated database on the best engine."""
     with best_engine.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A Kafka broker, for tests that use topics of their own and leave it running."""
+    with running() as found:
+        yield found
 
 
 @pytest.fixture

@@ -45,6 +45,10 @@ from tests.harness.engines import Engine
 from tests.harness.server import ServerProcess, environment
 
 WINDOW_S = 300
+TABLES = (
+    *("payload", "payload_queue", "session_token", "session_message", "hit", "analytics_user", "analytics_hour"),
+    *("progress", "rejected", "collector_schema", "stats", "analytics"),
+)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -253,7 +257,7 @@ def test_reasons_described_are_those_given() -> None:
     described = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     block = b'{}\n{\n{"token":"\xff"}\n'
     decoded = {reject.reason for reject in DECODER.block(block, 3).rejects}
-    elsewhere = {"too_long", "refused"}
+    elsewhere = {"too_long", "refused", "time", "seq", "start"}
     source = "".join(path.read_text() for path in (ROOT / "collector").rglob("*.py"))
     assert all(f'"{reason}"' in source for reason in elsewhere)
     assert decoded == {"invalid", "malformed", "encoding"}
@@ -302,7 +306,7 @@ def test_exit_statuses_described_are_those_of_the_programs() -> None:
 def test_columns_described_are_those_there_are(database_url: str) -> None:
     text = DATA_MODEL.read_text()
     with psycopg.connect(database_url) as connection:
-        for table in ("payload", "session_token", "progress", "rejected", "collector_schema", "stats"):
+        for table in TABLES:
             section = text.partition(f"### {table}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
             rows = connection.execute(
                 "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND table_schema = 'public'",

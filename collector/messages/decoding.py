@@ -49,6 +49,9 @@ class LineReader(Protocol):
     def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
         """Decode `lines` whole lines, each ended by a newline."""
 
+    def skip(self, block: bytes, lines: int, received_ms: int) -> None:
+        """Whole lines that are stored already: remember what later ones build on."""
+
     def single(self, body: bytes, received_ms: int) -> msgspec.Struct:
         """Decode one message that came without others; raises BadRequest."""
 
@@ -133,6 +136,9 @@ class Stateless:
     def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
         """Decode `lines` whole lines, each ended by a newline."""
         return self._decoder.block(block, lines)
+
+    def skip(self, block: bytes, lines: int, received_ms: int) -> None:
+        """Nothing to remember."""
 
     def single(self, body: bytes, received_ms: int) -> msgspec.Struct:
         """Decode one message that came without others; raises BadRequest."""

@@ -15,17 +15,22 @@ from collector.openapi.ingest import operation
 from collector.openapi.posts import POSTS
 from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
 from collector.openapi.schemas import components, one_line
+from collector.routes.analytics import Hour, Hours
+from collector.routes.sessions import SessionMessage, SessionPage
 from collector.routes.stats import StatsPage, StatsWindow
 from collector.routes.streams import StreamState
 
 DESCRIPTION = """
-Devices send measurements; every one is stored before it is acknowledged, and read back as windows of 5 minutes.
+Devices send measurements; every one is stored before it is acknowledged, and read back as windows of 5 minutes, as
+sessions or as hours.
 
 Errors are problem documents (`application/problem+json`, RFC 9457): `detail` says what is wrong and where. Times are
 epoch milliseconds or RFC 3339 with an offset; answers are in UTC.
 """
 TAGS = [
     {"name": "stats", "description": "What players measure: bytes by customer and content, and started sessions."},
+    {"name": "sessions", "description": "What clients do, and the CPU it takes."},
+    {"name": "analytics", "description": "Clicks, impressions and unique users by hour."},
     {"name": "streams", "description": "How far a stream is stored, to go on after a cut."},
     {"name": "health", "description": "For orchestrators and monitoring."},
 ]
@@ -51,7 +56,18 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": TAGS,
         "paths": paths,
-        "components": {"schemas": components(*(post.struct for post in POSTS), StatsPage, StatsWindow, StreamState)},
+        "components": {
+            "schemas": components(
+                *(post.struct for post in POSTS),
+                StatsPage,
+                StatsWindow,
+                StreamState,
+                SessionPage,
+                SessionMessage,
+                Hours,
+                Hour,
+            )
+        },
     }
 
 

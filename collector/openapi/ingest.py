@@ -5,27 +5,13 @@ from typing import Any
 
 import msgspec
 
-from collector.endpoints import STATS, Endpoint
-from collector.messages.payload import Payload
+from collector.endpoints import Endpoint
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.schemas import LinesProblem, ProblemDetails, Receipt, Summary, ref
 from collector.settings import KIB, Settings
 
 JSON, NDJSON, JSONL = "application/json", "application/x-ndjson", "application/jsonl"
 
-PAYLOAD = {
-    "token": "b5f2c1",
-    "customer": "acme",
-    "content": "film7",
-    "timespan": 30000,
-    "p2p": 120000,
-    "cdn": 4500000,
-    "sessionDuration": 60000,
-}
-_LINE = (
-    '{"token":"%s", "customer":"acme", "content":"film7", "timespan":30000, "p2p":120000, "cdn":4500000, '
-    '"sessionDuration":60000}'
-)
 BASE = "http://127.0.0.1:8080"
 """What samples are written with; the page puts its own address there."""
 
@@ -113,66 +99,6 @@ def curl(command: str, *options: str) -> str:
     return " \\\n  ".join([command, *options])
 
 
-_ONE = _LINE % "b5f2c1"
-_TWO = f"printf '%s\\n' \\\n  '{_LINE % 'b5f2c2'}' \\\n  '{_LINE % 'b5f2c3'}'"
-
-SAMPLES = [
-    sample(
-        "One payload",
-        curl(f"curl -i {BASE}/stats", f"-H 'Content-Type: {JSON}'", f"-d '{_ONE}'"),
-        "HTTP/1.1 204 No Content",
-    ),
-    sample(
-        "Once only: sent again, it says Idempotent-Replayed",
-        curl(
-            f"curl -i {BASE}/stats",
-            f"-H 'Content-Type: {JSON}'",
-            "-H 'Idempotency-Key: b5f2c1-0001'",
-            f"-d '{_ONE}'",
-        ),
-        "HTTP/1.1 204 No Content",
-    ),
-    sample(
-        "Lines, compressed",
-        _TWO
-        + " |\n"
-        + curl(
-            f"gzip | curl {BASE}/stats",
-            f"-H 'Content-Type: {NDJSON}'",
-            "-H 'Content-Encoding: gzip'",
-            "--data-binary @-",
-        ),
-        '{"accepted":2,"rejected":0,"errors":[]}',
-    ),
-    sample(
-        "An open stream with receipts, which can go on after a cut",
-        f"({_TWO}; sleep 1; echo oops) |\n"
-        + curl(
-            f"curl -sN -X POST -T - {BASE}/stats",
-            f"-H 'Content-Type: {NDJSON}'",
-            f"-H 'Accept: {NDJSON}'",
-            "-H 'Idempotency-Key: evening-1'",
-        ),
-        '{"committed":2,"rejected":0}\n'
-        '{"accepted":2,"rejected":1,"errors":[{"line":3,"detail":"JSON is malformed: invalid character (byte 0)"}]}',
-    ),
-]
-
-
-STATS_POST = Post(
-    STATS,
-    "stats",
-    "Store measurements",
-    f"One payload (`{JSON}`, or no Content-Type): answered `204` once it is committed, so what is acknowledged is on "
-    "disk.",
-    "",
-    Payload,
-    PAYLOAD,
-    "".join(_LINE % token + "\n" for token in ("b5f2c2", "b5f2c3")),
-    SAMPLES,
-)
-
-
 def operation(post: Post) -> dict[str, Any]:
     """The operation."""
     endpoint = post.endpoint
@@ -181,22 +107,25 @@ def operation(post: Post) -> dict[str, Any]:
     if post.example is not None:
         content = {JSON: {"schema": ref(post.struct), "example": post.example}, **content}
     done = "it is committed" if endpoint.status == HTTPStatus.NO_CONTENT else "the queue has it durably"
-    ends = [
-        Answer(
-            endpoint.lines_status,
-            f"Lines: the stream is complete, and {done}. With receipts, the status is 200 whatever comes.",
-            {
-                JSON: {"schema": ref(Summary), "example": {"accepted": 2, "rejected": 0, "errors": []}},
-                NDJSON: {
-                    "schema": lines_of(Receipt, Summary, LinesProblem),
-                    "example": '{"committed":2,"rejected":0}\n{"accepted":2,"rejected":0,"errors":[]}\n',
-                },
-            },
-            _REPLAYED,
-        )
-    ]
-    if endpoint.status != endpoint.lines_status:
-        ends.append(Answer(endpoint.status, f"One message: {done}.", {}, _REPLAYED))
+    summary = {JSON: {"schema": ref(Summary), "example": {"accepted": 2, "rejected": 0, "errors": []}}}
+    receipts = {
+        NDJSON: {
+            "schema": lines_of(Receipt, Summary, LinesProblem),
+            "example": '{"committed":2,"rejected":0}\n{"accepted":2,"rejected":0,"errors":[]}\n',
+        }
+    }
+    complete = f"Lines: the stream is complete, and {done}."
+    always = "With receipts, the status is 200 whatever comes."
+    if endpoint.lines_status == HTTPStatus.OK:
+        ends = [
+            Answer(200, f"{complete} {always}", {**summary, **receipts}, _REPLAYED),
+            Answer(endpoint.status, f"One message: {done}.", {}, _REPLAYED),
+        ]
+    else:
+        ends = [
+            Answer(200, f"Lines: {always[0].lower()}{always[1:]}", receipts, _REPLAYED),
+            Answer(endpoint.lines_status, f"One message, without a body: {done}. {complete}", summary, _REPLAYED),
+        ]
     return {
         "tags": [post.tag],
         "operationId": "Post" + "".join(word.capitalize() for word in endpoint.path.split("/")),

@@ -196,7 +196,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return _either(_kind(each) for each in schema["anyOf"])
     if "enum" in schema:
         return _either(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
-    kind: str = schema["type"]
+    kinds: str | list[str] = schema["type"]
+    kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
     if kind == "array":
         return f"list of {_kind(schema['items'])}"
     words = [{"date-time": "RFC 3339 time"}.get(schema.get("format", ""), kind)]

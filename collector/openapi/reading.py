@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from collector.messages.fields import NAME_MAX_CHARACTERS
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.ingest import BASE, KEY, NDJSON
 from collector.openapi.schemas import ProblemDetails, ref
+from collector.routes.analytics import Hours
+from collector.routes.sessions import SessionMessage, SessionPage
 from collector.routes.stats import StatsPage, StatsWindow
 from collector.routes.streams import INGEST_ENDPOINTS, StreamState
+from collector.times import LAST_MS
 
 _WINDOW = {
     "time": "2026-01-01T12:05:00Z",
@@ -23,6 +27,18 @@ _NEXT_LINK = {
         "schema": {"type": "string"},
     }
 }
+_MESSAGE = {
+    "time": "2026-01-01T12:00:00.5Z",
+    "seq": 1,
+    "version": "6.04",
+    "cpu": 37.5,
+    "event": "indexing",
+    "phase": "begin",
+    "properties": None,
+}
+_HOUR = "unique_users,1\nclicks,1\nimpressions,0\n"
+_HOUR_ROW = {"hour": "2026-01-01T12:00:00Z", "unique_users": 1, "clicks": 1, "impressions": 0}
+_HOURS_CSV = "hour,unique_users,clicks,impressions\n2026-01-01T12:00:00Z,1,1,0\n"
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "ok\n"}}
 _AWAY = problem(503, ProblemDetails, "The database is away.")
 _TIME = {
@@ -35,6 +51,19 @@ _TIME = {
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/stats", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
     ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/sessions/{session}", "session"): {
+        "description": "The session, percent-encoded where the URL wants it.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": NAME_MAX_CHARACTERS},
+        "example": "5d31",
+    },
+    ("/sessions/{session}", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/sessions/{session}", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/analytics", "timestamp"): {
+        "schema": {"type": "integer", "minimum": 0, "maximum": LAST_MS},
+        "example": 1767268800000,
+    },
+    ("/analytics/range", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/analytics/range", "to"): {"schema": _TIME, "example": "1767268800000"},
     ("/streams/{key}", "key"): {
         "description": "The Idempotency-Key, percent-encoded where the URL wants it.",
         "schema": KEY,
@@ -59,6 +88,38 @@ ANSWERS: dict[str, dict[str, Any]] = {
             _NEXT_LINK,
         ),
         problem(400, ProblemDetails, "A parameter is unknown, given twice, malformed or out of range."),
+        _AWAY,
+    ),
+    "/sessions/{session}": answers(
+        Answer(
+            200,
+            "Messages, oldest first.",
+            {
+                "application/json": {"schema": ref(SessionPage), "example": {"rows": [_MESSAGE], "next": None}},
+                NDJSON: {
+                    "schema": {"type": "string", "contentMediaType": NDJSON, "contentSchema": ref(SessionMessage)},
+                },
+            },
+            _NEXT_LINK,
+        ),
+        problem(400, ProblemDetails, "A parameter is unknown, given twice, malformed or out of range."),
+        _AWAY,
+    ),
+    "/analytics": answers(
+        Answer(200, "The hour, a line each.", {"text/plain": {"schema": {"type": "string"}, "example": _HOUR}}),
+        problem(400, ProblemDetails, "The timestamp is missing, given twice, malformed or out of range."),
+        _AWAY,
+    ),
+    "/analytics/range": answers(
+        Answer(
+            200,
+            "Hours that have something, oldest first.",
+            {
+                "application/json": {"schema": ref(Hours), "example": {"rows": [_HOUR_ROW]}},
+                "text/csv": {"schema": {"type": "string"}, "example": _HOURS_CSV},
+            },
+        ),
+        problem(400, ProblemDetails, "A parameter is unknown, given twice or malformed, or there are too many hours."),
         _AWAY,
     ),
     "/streams/{key}": answers(
@@ -111,6 +172,9 @@ SAMPLES: dict[str, list[dict[str, str]]] = {
         ),
         _get("As CSV", "/stats?customer=acme", " -H 'Accept: text/csv'", _CSV.rstrip()),
     ],
+    "/sessions/{session}": [_get("A session", "/sessions/5d31")],
+    "/analytics": [_get("An hour", "/analytics?timestamp=1767268800000")],
+    "/analytics/range": [_get("A day, as CSV", "/analytics/range?from=2026-01-01T00:00:00Z", " -H 'Accept: text/csv'")],
     "/streams/{key}": [
         _get("After a cut", "/streams/evening-1", answer='{"committed":3,"rejected":1,"complete":true}')
     ],

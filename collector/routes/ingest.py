@@ -5,6 +5,8 @@ Here a request is told apart: one payload, or lines (`routes.lines`).
 
 from typing import Any
 
+import msgspec
+
 from collector import metrics
 from collector.batch import Claim
 from collector.body import PLAIN, Receive, decompressor, whole
@@ -44,13 +46,10 @@ class Ingest:
             media_type = headers.get(b"content-type", b"application/json")
             if media_type not in SINGLE_TYPES:
                 media_type = media_type.partition(b";")[0].strip().lower()
-            if media_type in SINGLE_TYPES:
-                await self._single(headers, receive, send)
-            elif media_type in LINES_TYPES:
+            if media_type in LINES_TYPES:
                 await LinesRequest(self._service, self._endpoint, headers, receive, send).run()
             else:
-                given = media_type[:80].decode("latin-1")
-                raise UnsupportedMedia(f"Content-Type {given!r}: send application/json or application/x-ndjson")
+                await self._single(media_type, scope, headers, receive, send)
         except Problem as problem:
             await send_problem(send, problem)
         except StoreError as exc:
@@ -58,19 +57,19 @@ class Ingest:
         finally:
             del receive, send  # see LinesRequest.run; the traceback of a problem leads here
 
-    async def _single(self, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+    async def _single(
+        self, media_type: bytes, scope: Any, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
         service = self._service
-        coding = headers.get(b"content-encoding")
-        decoder = decompressor(coding.decode("latin-1")) if coding else PLAIN
         key = headers.get(b"idempotency-key")
         source = source_name(self._endpoint.path, key) if key is not None else None
         if b"stream-offset" in headers:
             raise BadRequest("Stream-Offset goes with JSON lines (Content-Type: application/x-ndjson)")
-        body = await whole(receive, decoder, service.settings.max_single_bytes, headers.get(b"content-length"))
+        content = await self._content(media_type, scope, headers, receive)
         received_ms = service.now_ms()
         self._received.inc()
         try:
-            row = self._endpoint.reader(service.settings).single(body, received_ms)
+            row = self._message(content, received_ms)
         except BadRequest:
             metrics.REJECTED.labels(self._endpoint.path, "invalid").inc()
             raise
@@ -79,10 +78,24 @@ class Ingest:
             await send(self._done)
         else:
             digest = Digest()
-            digest.update(body + b"\n")
+            digest.update(content + b"\n")
             replayed = await self._writer.put_claimed(row, self._endpoint, received_ms, Claim(source, digest.seal()))
             await send(self._replayed if replayed else self._done)
         await send(_END)
+
+    async def _content(self, media_type: bytes, scope: Any, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """The bytes of the one message."""
+        if media_type not in SINGLE_TYPES:
+            given = media_type[:80].decode("latin-1")
+            raise UnsupportedMedia(f"Content-Type {given!r}: send application/json or application/x-ndjson")
+        coding = headers.get(b"content-encoding")
+        decoder = decompressor(coding.decode("latin-1")) if coding else PLAIN
+        max_bytes = self._service.settings.max_single_bytes
+        return await whole(receive, decoder, max_bytes, headers.get(b"content-length"))
+
+    def _message(self, content: bytes, received_ms: int) -> msgspec.Struct:
+        """Decode it; raises BadRequest."""
+        return self._endpoint.reader(self._service.settings).single(content, received_ms)
 
 
 def source_name(endpoint: str, key: bytes) -> str:

@@ -43,7 +43,7 @@ class LinesRequest:
         """Physical lines of the stream that were read or left out."""
         self._receipts: Receipts | None = None
         self._source: Source
-        self._writer = service.writer_for_stream()
+        self._writer = service.writer_for_stream(endpoint)
 
     async def run(self) -> None:
         """Serve the request. Raises Problem while no answer has begun."""
@@ -186,10 +186,11 @@ class LinesRequest:
         if isinstance(event, Block):
             skipped = event.data[: len(event.data) - (len(new.data) if isinstance(new, Block) else 0)]
             count = sum(1 for line in skipped.split(b"\n") if line and not line.isspace())
+            self._reader.skip(skipped, skipped.count(b"\n"), self._service.now_ms())
         else:
             count = int(isinstance(event, Overlong))
-        metrics.RECEIVED.labels(self._endpoint.path).inc(count)
-        metrics.REPEATED.labels(self._endpoint.path).inc(count)
+        metrics.of(metrics.RECEIVED, self._endpoint.path).inc(count)
+        metrics.of(metrics.REPEATED, self._endpoint.path).inc(count)
 
     def _completion(self, digest: Digest) -> Segment:
         """No lines, but the word that the stream is complete."""

@@ -5,17 +5,24 @@ from collections.abc import Iterator
 from collector.batch import Segment
 from collector.messages.payload import STARTING_MS, Payload
 from collector.rows import PAYLOAD_COLUMNS, encode_csv, encode_text
+from collector.store.copying import copy_blocks
 from collector.store.queries import QUERIES
-from collector.store.transaction import COPY_BYTES, Connection, KnownKeys, Outcome, as_json
+from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 
 _COPY = f"COPY payload ({', '.join(PAYLOAD_COLUMNS)}) FROM STDIN"
 
 
 async def write(connection: Connection, segments: list[Segment], known: KnownKeys, outcome: Outcome) -> None:
     """Write the payloads; each token's first one in session_token starts its session."""
+    outcome.learned["payload"] = await store(connection, segments, known)
+
+
+async def store(connection: Connection, segments: list[Segment], known: KnownKeys) -> list[str]:
+    """The same, for whatever table's writer; returns the tokens that are in session_token once this is committed."""
     candidates = _candidates(segments, known)
-    tokens = outcome.learned["payload"] = sorted(candidates)
+    tokens = sorted(candidates)
     await _copy(connection, segments, await _started(connection, tokens, candidates))
+    return tokens
 
 
 def learned(rows: list[Payload]) -> list[str]:
@@ -54,26 +61,13 @@ async def _started(
 
 
 async def _copy(connection: Connection, segments: list[Segment], started: dict[int, list[int]]) -> None:
-    escaped: list[tuple[list[Payload], int, bool]] = []
-    async with connection.cursor() as cursor:
-        async with cursor.copy(f"{_COPY} (FORMAT csv)") as copy:
-            pending: list[bytes] = []
-            pending_bytes = 0
-            for rows, received_ms, starting in _by_started(segments, started):
-                data = encode_csv(rows, received_ms, started=starting)
-                if data is None:
-                    escaped.append((rows, received_ms, starting))
-                    continue
-                pending.append(data)
-                pending_bytes += len(data)
-                if pending_bytes >= COPY_BYTES:
-                    await copy.write(b"".join(pending))
-                    pending, pending_bytes = [], 0
-            await copy.write(b"".join(pending))
-        if escaped:
-            async with cursor.copy(_COPY) as copy:
-                for rows, received_ms, starting in escaped:
-                    await copy.write(encode_text(rows, received_ms, started=starting))
+    await copy_blocks(
+        connection,
+        _COPY,
+        _by_started(segments, started),
+        lambda block: encode_csv(block[0], block[1], started=block[2]),
+        lambda block: encode_text(block[0], block[1], started=block[2]),
+    )
 
 
 def _by_started(segments: list[Segment], started: dict[int, list[int]]) -> Iterator[tuple[list[Payload], int, bool]]:

@@ -1,28 +1,19 @@
 """What is read from the database, and the small transactions beside the writer's: on pools of connections."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
-import psycopg
-from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
 
 from collector.progress import Progress
-from collector.store.connection import conninfo
-from collector.store.queries import QUERIES
-from collector.store.translate import translating
+from collector.store import sessions
+from collector.store.hits import Hours
+from collector.store.pool import fetch, make_pool
 
-POOL_MAX = 4
-"""Connections of a pool: on a machine of 2 cores more of them only wait for each other."""
-POOL_WAIT_S = 5.0
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
 READ_TIMEOUT_S = 30
 """A query that takes longer is ended, and answered 503: nobody waits for it any more."""
-
-Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
 
 class StatsRow(msgspec.Struct):
@@ -47,36 +38,19 @@ class StatsQuery(msgspec.Struct, frozen=True):
     after: tuple[datetime, str, str] | None = None
 
 
-def _pool(url: str, session: str, max_size: int = POOL_MAX) -> Pool:
-    async def configure(connection: AsyncConnection[TupleRow]) -> None:
-        await connection.execute(session.encode())
-
-    return AsyncConnectionPool(
-        conninfo(url),
-        min_size=0,
-        max_size=max_size,
-        open=False,
-        timeout=POOL_WAIT_S,
-        # The pool tries again after 1, 2, 4, … s; when it gives up, the next request makes it begin anew. So the gaps
-        # stay small however long the database is away.
-        reconnect_timeout=POOL_WAIT_S,
-        kwargs={"autocommit": True},
-        configure=configure,
-    )
-
-
 class Store:
     """Queries beside the writer's. Every method raises StoreDown while the database is away."""
 
     def __init__(self, url: str, read_url: str | None = None) -> None:
-        self._main = _pool(url, f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        self._probe = _pool(url, f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
+        self._main = make_pool(url, f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        self._probe = make_pool(url, f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
-        self._read = _pool(
+        self._read = make_pool(
             read_url or url,
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
+        self.hours = Hours(self._main, self._read)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
@@ -92,18 +66,18 @@ class Store:
 
     async def take_stream(self, source: str) -> Progress:
         """Become the owner of a source; returns how far it is committed."""
-        rows = await _fetch(self._main, "take_stream", {"source": source})
+        rows = await fetch(self._main, "take_stream", {"source": source})
         return _progress(rows[0])
 
     async def find_progress(self, source: str) -> Progress | None:
         """How far a source is committed; None where it is unknown."""
-        rows = await _fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
+        rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
         return _progress(rows[0]) if rows else None
 
     async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
         """The first of a source's newest rejected lines, with what was said of them."""
         parameters = {"source": source, "newest": newest, "limit": limit}
-        rows = await _fetch(self._main, "rejected_lines", parameters)
+        rows = await fetch(self._main, "rejected_lines", parameters)
         return [(line, reason) for line, reason in rows]
 
     async def stats(self, query: StatsQuery) -> list[StatsRow]:
@@ -119,11 +93,15 @@ class Store:
             "after_customer": after[1],
             "after_content": after[2],
         }
-        return [StatsRow(*row) for row in await _fetch(self._read, "stats_page", parameters)]
+        return [StatsRow(*row) for row in await fetch(self._read, "stats_page", parameters)]
+
+    async def session(self, query: sessions.SessionQuery) -> list[sessions.SessionRow]:
+        """A page of a session's messages."""
+        return await sessions.page(self._read, query)
 
     async def unfit(self, schema: int) -> list[str]:
         """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""
-        fsync, synchronous_commit, read_only, found = (await _fetch(self._probe, "readiness", {}))[0]
+        fsync, synchronous_commit, read_only, found = (await fetch(self._probe, "readiness", {}))[0]
         unsafe = []
         if found != schema:
             unsafe.append(f"the database is at schema {found or 0}, this program needs {schema}")
@@ -137,27 +115,9 @@ class Store:
 
     async def forget_old(self, *, keys: timedelta, tokens: timedelta, rejected: timedelta) -> tuple[int, int, int]:
         """Housekeeping: delete what is past its retention; returns how many keys, tokens and rejected lines went."""
-        rows = await _fetch(self._main, "forget_old", {"keys": keys, "tokens": tokens, "rejected": rejected})
+        rows = await fetch(self._main, "forget_old", {"keys": keys, "tokens": tokens, "rejected": rejected})
         keys_gone, tokens_gone, lines_gone = rows[0]
         return keys_gone, tokens_gone, lines_gone
-
-
-async def _fetch(pool: Pool, name: str, parameters: dict[str, Any]) -> list[Any]:
-    """The rows of a query that may run twice: connections may have been cut since they were used, all of the pool's.
-
-    The pool could check them itself, but after those that were cut it pauses for 1, 2, 4 s.
-    """
-    with translating():
-        for left in reversed(range(POOL_MAX + 1)):
-            connection: AsyncConnection[TupleRow] | None = None
-            try:
-                async with pool.connection() as connection:
-                    cursor = await connection.execute(QUERIES[name], parameters)
-                    return await cursor.fetchall()
-            except psycopg.OperationalError:
-                if connection is None or not connection.broken or not left:
-                    raise
-    raise AssertionError("unreachable")
 
 
 def _progress(row: TupleRow) -> Progress:

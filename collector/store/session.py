@@ -1,7 +1,7 @@
 """A writer's connection: its transactions, and what became of one whose COMMIT was cut."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import psycopg
 from psycopg import AsyncConnection
@@ -13,7 +13,7 @@ from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
 from collector.store.transaction import Connection, Known, Outcome
 from collector.store.translate import message, translated, translating
-from collector.store.writing import write_batch
+from collector.store.writing import find_repeats, write_batch
 
 
 class WriterSession:
@@ -115,6 +115,12 @@ class WriterSession:
             raise StoreDown(message(exc)) from exc
         except TryAgain as exc:
             raise StoreDown(str(exc)) from exc
+
+    async def find(self, sources: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+        """Owners and digests of the sources that are known (`find_repeats`). Raises StoreError."""
+        connection = await self._connected()
+        with translating():
+            return await find_repeats(connection, sources)
 
     async def forget(self) -> None:
         """A clean end: the writer's row goes, and the connection."""

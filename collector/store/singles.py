@@ -10,7 +10,7 @@ import msgspec
 
 from collector.batch import Segment
 from collector.errors import WriterFenced
-from collector.store import payloads
+from collector.store import hits, payloads, queue
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, Known, KnownKeys, Outcome, as_json
 from collector.store.writing import find_repeats
@@ -31,6 +31,8 @@ class Small(msgspec.Struct, frozen=True):
 
 SMALL = {
     "payload": Small("write_payload_singles", payloads.small_batch, payloads.learned),
+    "payload_queue": Small("write_queue_singles", queue.small_batch, queue.learned),
+    "hit": Small("write_hit_singles", hits.small_batch, hits.learned),
 }
 
 

@@ -12,7 +12,13 @@ SELECT current_setting('fsync') AS fsync,
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(7236401845520118) AS mine
 ), keys AS (
-    DELETE FROM progress WHERE updated_at < now() - %(keys)s::interval AND (SELECT mine FROM turn) RETURNING 1
+    -- Not a topic's partition, whose records would be applied again; an imported file is known for as long as a token.
+    DELETE FROM progress
+    WHERE updated_at < now() - %(keys)s::interval
+      AND NOT starts_with(source, 'kafka ')
+      AND (split_part(source, ' ', 2) <> 'import' OR updated_at < now() - %(tokens)s::interval)
+      AND (SELECT mine FROM turn)
+    RETURNING 1
 ), tokens AS (
     DELETE FROM session_token WHERE created_at < now() - %(tokens)s::interval AND (SELECT mine FROM turn) RETURNING 1
 ), lines AS (

@@ -68,12 +68,12 @@ def _streamed(server: ServerProcess, bodies: list[bytes], count: int) -> float:
     return rate
 
 
-def post(port: int, body: bytes) -> dict[str, int]:
+def post(port: int, body: bytes, path: str = "/stats", status: int = 200) -> dict[str, int]:
     """Send lines; the answer comes after the last of them is committed."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-    connection.request("POST", "/stats", body, {"Content-Type": "application/x-ndjson"})
+    connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
     answer = connection.getresponse()
     summary: dict[str, int] = msgspec.json.decode(answer.read())
-    assert answer.status == 200, summary
+    assert answer.status == status, summary
     connection.close()
     return summary

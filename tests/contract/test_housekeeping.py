@@ -43,6 +43,30 @@ def test_keys_tokens_and_rejected_lines_past_their_retention_go(app: App, table:
     assert [row.p2p for row in table.payloads(customer)] == [1, 2, 3]
 
 
+def test_partitions_stay_and_imported_files_for_as_long_as_tokens(app: App, table: Table) -> None:
+    """Forgotten, a topic would be applied again from its beginning, and a file stored again."""
+
+    def forget() -> None:
+        day = timedelta(days=1)
+        app.call(app.service.store.forget_old(keys=day, tokens=90 * day, rejected=30 * day))
+
+    partition, imported = f"kafka {unique('topic')} 0", f"/stats import {unique('hash')}"
+    for source in (partition, imported):
+        table.run("INSERT INTO progress (source, owner, position) VALUES (%s, 1, 7)", source)
+        age(table, "progress", "updated_at", "source", source)
+    forget()
+    known = "SELECT source FROM progress WHERE source = ANY (ARRAY[%s, %s]) ORDER BY source"
+    assert table.rows(known, partition, imported) == [(imported,), (partition,)]
+    table.run(
+        "UPDATE progress SET updated_at = now() - INTERVAL '91 days' WHERE source = ANY (ARRAY[%s, %s])",
+        partition,
+        imported,
+    )
+    forget()
+    assert table.rows(known, partition, imported) == [(partition,)]
+    table.run("DELETE FROM progress WHERE source = %s", partition)
+
+
 @pytest.mark.parametrize("keyed", [False, True])
 def test_a_writer_whose_row_is_forgotten_goes_on(app: App, table: Table, keyed: bool) -> None:
     """It was idle for longer than keys are kept."""

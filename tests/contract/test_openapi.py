@@ -5,6 +5,7 @@ else is there.
 import gzip
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from collector.endpoints import ENDPOINTS
+from collector.endpoints import ENDPOINTS, Endpoint
 from collector.errors import BadRequest
 from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components
-from tests.contract.driver import NDJSON, PROBLEM, Answer, App, payload, running, unique
+from tests.contract.driver import BEGIN_S, NDJSON, PROBLEM, Answer, App, payload, running, unique
 from tests.harness.engines import Engine
 from tests.strategies import encoded
 
@@ -95,20 +96,24 @@ def test_parameters_of_get_stats_are_those_it_takes(best_app: App, document: dic
 # Every answer that is described, and how to have it
 
 
-def _lines(app: App, key: str | None = None, **options: Any) -> Answer:
-    customer = unique("openapi")
-    return app.stream([payload(customer, 1), b"oops", payload(customer, 2)], key=key, **options)
+def _session(app: App, accept: str | None) -> Answer:
+    session = unique("openapi")
+    app.stream([b'{"session":"%b","cpu":1,"properties":{"a":1}}' % session.encode()], path="/sessions")
+    answer = app.get(f"/sessions/{session}", accept)
+    assert b"cpu" in answer.body
+    return answer
 
 
-def _reused(app: App) -> Answer:
-    key = unique("openapi")
-    app.single(payload(unique("openapi"), 1), key=key)
-    return app.single(payload(unique("openapi"), 2), key=key)
+def _hours(app: App, accept: str | None) -> Answer:
+    _post(app, "/analytics")
+    answer = app.get("/analytics/range", accept)
+    assert b"1970" in answer.body
+    return answer
 
 
 def _known_stream(app: App) -> Answer:
     key = unique("openapi")
-    _lines(app, key)
+    _lines(app, "/stats", key)
     return app.get(f"/streams/{key}")
 
 
@@ -120,32 +125,83 @@ def _with_a_window(app: App, accept: str | None) -> Answer:
     return answer
 
 
+LINE: dict[str, Callable[[int], bytes]] = {
+    "/stats": lambda number: encoded(payload(unique("openapi"), number)),
+    "/payloads": lambda number: encoded(payload(unique("openapi"), number)),
+    "/sessions": lambda number: b'{"session":"openapi","cpu":%d}' % number,
+    "/sessions/logs": lambda number: b'{"session":"openapi","seq":%d,"time":%d}' % (number, int(BEGIN_S * 1000)),
+    "/analytics": lambda number: b'{"timestamp":1,"user":"openapi","kind":"click"}',
+}
+"""A message of each endpoint."""
+
+
+def _post(app: App, path: str, number: int = 1, **options: Any) -> Answer:
+    """A single message."""
+    if path == "/analytics":
+        query = b"timestamp=%d&user=openapi&click" % number
+        headers = {} if "key" not in options else {"Idempotency-Key": options["key"]}
+        return app.request("POST", path, query=query, headers=headers)
+    return app.post(LINE[path](number), path=path, **options)
+
+
+def _lines(app: App, path: str, key: str | None = None, **options: Any) -> Answer:
+    return app.stream([LINE[path](1), b"oops", LINE[path](2)], path=path, key=key, **options)
+
+
+def _reused(app: App, path: str) -> Answer:
+    key = unique("openapi")
+    _post(app, path, 1, key=key)
+    return _post(app, path, 2, key=key)
+
+
+def provoked(endpoint: Endpoint) -> list[tuple[Documented, str, Provoke]]:
+    """What every POST of measurements answers."""
+    path, status = endpoint.path, endpoint.lines_status
+    broken = gzip.compress(b"{}\n")[:-9]
+    single = (
+        []
+        if endpoint.status == status
+        else [(("POST", path, endpoint.status, ""), "single", partial(_post, path=path))]
+    )
+    return [
+        *single,
+        (("POST", path, status, JSON), "summary", partial(_lines, path=path)),
+        (("POST", path, 200, NDJSON), "receipts", partial(_lines, path=path, accept=NDJSON)),
+        (
+            ("POST", path, 200, NDJSON),
+            "receipts and a problem",
+            lambda app: app.post(broken, NDJSON, path=path, accept=NDJSON, content_encoding="gzip"),
+        ),
+        (("POST", path, 400, PROBLEM), "single", lambda app: app.post(b"{}", path=path)),
+        (("POST", path, 400, PROBLEM), "lines", lambda app: app.stream([b"oops"], path=path)),
+        (("POST", path, 400, PROBLEM), "key", partial(_post, path=path, key="ä")),
+        (("POST", path, 409, PROBLEM), "offset", lambda app: _lines(app, path, unique("openapi"), stream_offset=7)),
+        (("POST", path, 413, PROBLEM), "long", lambda app: app.post(b" " * 70_000, path=path, content_length=70_000)),
+        (
+            ("POST", path, 415, PROBLEM),
+            "encoding",
+            lambda app: app.post(b"{}", NDJSON, path=path, content_encoding="br"),
+        ),
+        (("POST", path, 422, PROBLEM), "reused", partial(_reused, path=path)),
+    ]
+
+
 PROVOKED: list[tuple[Documented, str, Provoke]] = [
-    (("POST", "/stats", 200, JSON), "summary", _lines),
-    (("POST", "/stats", 200, NDJSON), "receipts", lambda app: _lines(app, accept=NDJSON)),
-    (
-        ("POST", "/stats", 200, NDJSON),
-        "receipts and a problem",
-        lambda app: app.post(gzip.compress(b"{}\n")[:-9], NDJSON, accept=NDJSON, content_encoding="gzip"),
-    ),
-    (("POST", "/stats", 204, ""), "single", lambda app: app.single(payload(unique("openapi")))),
-    (("POST", "/stats", 400, PROBLEM), "single", lambda app: app.post(b"{}")),
-    (("POST", "/stats", 400, PROBLEM), "lines", lambda app: app.stream([b"oops"])),
-    (("POST", "/stats", 400, PROBLEM), "key", lambda app: app.single(payload(unique("openapi")), key="ä")),
-    (
-        ("POST", "/stats", 409, PROBLEM),
-        "offset",
-        lambda app: _lines(app, unique("openapi"), stream_offset=7),
-    ),
-    (("POST", "/stats", 413, PROBLEM), "long", lambda app: app.post(b" " * 70_000)),
+    *(each for endpoint in ENDPOINTS for each in provoked(endpoint)),
     (("POST", "/stats", 415, PROBLEM), "type", lambda app: app.post(b"a,b", "text/csv")),
-    (("POST", "/stats", 415, PROBLEM), "encoding", lambda app: app.post(b"{}", content_encoding="br")),
-    (("POST", "/stats", 422, PROBLEM), "reused", _reused),
     (("GET", "/stats", 200, JSON), "JSON", lambda app: _with_a_window(app, None)),
     (("GET", "/stats", 200, "text/csv"), "CSV", lambda app: _with_a_window(app, "text/csv")),
     (("GET", "/stats", 200, NDJSON), "lines", lambda app: _with_a_window(app, NDJSON)),
     (("GET", "/stats", 400, PROBLEM), "limit", lambda app: app.get("/stats", limit="many")),
     (("GET", "/stats", 400, PROBLEM), "time", lambda app: app.get("/stats", to="yesterday")),
+    (("GET", "/sessions/{session}", 200, JSON), "JSON", lambda app: _session(app, None)),
+    (("GET", "/sessions/{session}", 200, NDJSON), "lines", lambda app: _session(app, NDJSON)),
+    (("GET", "/sessions/{session}", 400, PROBLEM), "limit", lambda app: app.get("/sessions/a", limit="many")),
+    (("GET", "/analytics", 200, "text/plain"), "hour", lambda app: app.get("/analytics", timestamp=1)),
+    (("GET", "/analytics", 400, PROBLEM), "time", lambda app: app.get("/analytics", timestamp="now")),
+    (("GET", "/analytics/range", 200, JSON), "JSON", lambda app: _hours(app, None)),
+    (("GET", "/analytics/range", 200, "text/csv"), "CSV", lambda app: _hours(app, "text/csv")),
+    (("GET", "/analytics/range", 400, PROBLEM), "time", lambda app: app.get("/analytics/range", to="yesterday")),
     (("GET", "/streams/{key}", 200, JSON), "known", _known_stream),
     (("GET", "/streams/{key}", 400, PROBLEM), "endpoint", lambda app: app.get("/streams/a", endpoint="/nowhere")),
     (("GET", "/streams/{key}", 404, PROBLEM), "unknown", lambda app: app.get("/streams/never-seen")),
@@ -154,8 +210,11 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/metrics", 200, "text/plain"), "metrics", lambda app: app.get("/metrics")),
 ]
 AWAY: list[tuple[Documented, str, Provoke]] = [
-    (("POST", "/stats", 503, PROBLEM), "single", lambda app: app.single(payload("away"))),
-    (("POST", "/stats", 503, PROBLEM), "keyed lines", lambda app: _lines(app, "away")),
+    *((("POST", endpoint.path, 503, PROBLEM), "single", partial(_post, path=endpoint.path)) for endpoint in ENDPOINTS),
+    (("POST", "/stats", 503, PROBLEM), "keyed lines", lambda app: _lines(app, "/stats", "away")),
+    (("GET", "/sessions/{session}", 503, PROBLEM), "session", lambda app: app.get("/sessions/a")),
+    (("GET", "/analytics", 503, PROBLEM), "hour", lambda app: app.get("/analytics", timestamp=1)),
+    (("GET", "/analytics/range", 503, PROBLEM), "hours", lambda app: app.get("/analytics/range")),
     (("GET", "/stats", 503, PROBLEM), "stats", lambda app: app.get("/stats")),
     (("GET", "/streams/{key}", 503, PROBLEM), "stream", lambda app: app.get("/streams/a")),
     (("GET", "/health/ready", 503, PROBLEM), "unready", lambda app: app.get("/health/ready")),
@@ -241,14 +300,18 @@ def _check_example(document: dict[str, Any], schema: dict[str, Any], example: An
 
 def test_example_bodies_are_accepted(app: App, document: dict[str, Any]) -> None:
     """On each engine."""
-    for media_type, described in document["paths"]["/stats"]["post"]["requestBody"]["content"].items():
-        example = described["example"]
-        body = example.encode() if isinstance(example, str) else msgspec.json.encode(example)
-        answer = app.post(body, media_type)
-        if media_type == "application/json":
-            assert answer.status == 204, answer.body
-        else:
-            assert answer.summary() == (body.count(b"\n"), 0, [])
+    app.clock.advance(13 * 3600)  # the examples' times are of noon
+    for endpoint in ENDPOINTS:
+        operation = document["paths"][endpoint.path]["post"]
+        for media_type, described in operation["requestBody"]["content"].items():
+            example = described["example"]
+            body = example.encode() if isinstance(example, str) else msgspec.json.encode(example)
+            answer = app.post(body, media_type, path=endpoint.path)
+            if media_type == "application/json" and endpoint.status == 204:
+                assert answer.status == endpoint.status, answer.body
+            elif media_type != "application/json":
+                assert answer.status == endpoint.lines_status
+                assert answer.json()["accepted"] == body.count(b"\n"), answer.body
 
 
 VALID: dict[str, Any] = msgspec.json.decode(encoded(payload("openapi")))

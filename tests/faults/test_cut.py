@@ -67,7 +67,9 @@ def forget_writers(database_url: str) -> None:
 async def rounds(serve: Serve, database_url: str, *, remembers: bool) -> None:
     proxy = Proxy(database_url)
     async with proxy.listening():
-        server = serve(proxy.url, start=False, COLLECTOR_SINGLE_WAIT_S=str(SINGLE_WAIT_S))
+        # A consumer's connection would have some of the cuts.
+        settings = {"COLLECTOR_SINGLE_WAIT_S": str(SINGLE_WAIT_S), "COLLECTOR_CONSUME": "false"}
+        server = serve(proxy.url, start=False, **settings)
         await asyncio.to_thread(server.start)
         first = server.worker_pids()
         for number in range(ROUNDS):

@@ -18,7 +18,12 @@ class Wire:
     """A POST whose body goes out piece by piece, and whose answer is read when asked for, or never."""
 
     def __init__(
-        self, address: tuple[str, int], headers: Mapping[str, str] | None = None, *, receive_bytes: int | None = None
+        self,
+        address: tuple[str, int],
+        headers: Mapping[str, str] | None = None,
+        *,
+        path: str = "/stats",
+        receive_bytes: int | None = None,
     ) -> None:
         self._socket = socket.socket()
         if receive_bytes is not None:
@@ -31,7 +36,7 @@ class Wire:
         self.headers: dict[str, str] = {}
         sent = {"Host": "test", "Content-Type": NDJSON, "Transfer-Encoding": "chunked", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-        self._socket.sendall(f"POST /stats HTTP/1.1\r\n{head}\r\n".encode())
+        self._socket.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
 
     def __enter__(self) -> Self:
         return self

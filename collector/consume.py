@@ -1,0 +1,45 @@
+"""`collector consume`: a process that only processes what /payloads put into the queue."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import start_http_server
+
+from collector import logs
+from collector.database import database_of
+from collector.errors import CollectorError
+from collector.garbage import collect_garbage_rarely
+from collector.service import Service
+from collector.settings import Settings
+
+log = structlog.get_logger()
+
+
+def consume(settings: Settings, *, metrics_port: int | None = None) -> None:
+    """Process the queue until SIGTERM or SIGINT; metrics are on a port of `settings.host`, where one is given. Raises
+    CollectorError where it cannot begin.
+    """
+    logs.configure(settings)
+    if not settings.consume:
+        raise CollectorError("COLLECTOR_CONSUME is off, and this command does nothing else")
+    collect_garbage_rarely()
+    with database_of(settings) as database:
+        if metrics_port is not None:
+            start_http_server(metrics_port, settings.host)
+        asyncio.run(_until_told(lambda: Service(settings, database.url, recover=database.recover)))
+
+
+async def _until_told(make_service: Callable[[], Service]) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    service = make_service()
+    await service.start()
+    log.info("consuming")
+    try:
+        await told.wait()
+    finally:
+        await service.stop()

@@ -1,0 +1,132 @@
+"""GET /sessions/{session}: the messages of a session."""
+
+import base64
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlencode
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
+
+from collector.errors import BadRequest
+from collector.routes.parameters import known_only, storable
+from collector.service import Service
+from collector.store.sessions import SessionQuery, SessionRow
+from collector.times import parse_time
+
+DEFAULT_LIMIT = 1_000
+MAX_LIMIT = 10_000
+"""Messages of a page: a megabyte or two, where properties are short."""
+CURSOR_MAX_CHARACTERS = 200
+SESSION_MAX_CHARACTERS = 256
+
+
+class SessionMessage(msgspec.Struct):
+    """A message of a session, a sample of the CPU or an event; null is what it did not say."""
+
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    """When it was, UTC, corrected by what the client's clock was off."""
+    seq: int | None
+    version: str | None
+    cpu: float | None
+    """In percent of a core."""
+    event: str | None
+    phase: Literal["begin", "end"] | None
+    properties: dict[str, Any] | None
+
+
+class SessionPage(msgspec.Struct):
+    """Messages, oldest first, and where the next page begins (null: nowhere)."""
+
+    rows: list[SessionMessage]
+    next: str | None
+
+
+@get(
+    "/sessions/{session:path}",
+    responses={200: ResponseSpec(SessionPage, generate_examples=False)},
+    tags=["sessions"],
+    summary="Messages of a session",
+)
+async def get_session(
+    request: Request[Any, Any, Any],
+    service: NamedDependency[Service],
+    from_: Annotated[str | None, QueryParameter(name="from", description="Messages of this time or after.")] = None,
+    to: Annotated[str | None, QueryParameter(description="Messages before this time.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Messages of a page.")] = DEFAULT_LIMIT,
+    next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
+) -> Response[bytes]:
+    """The messages of a session, oldest first; none where the session is unknown. JSON, or JSON lines
+    (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.
+    """
+    known_only(request, {"from", "to", "limit", "next"})
+    time, seq, given = _parse_cursor(next_) if next_ is not None else (None, -1, 0)
+    query = SessionQuery(
+        session=_session(request),
+        limit=limit + 1,
+        since=parse_time(from_, "from") if from_ is not None else None,
+        until=parse_time(to, "to") if to is not None else None,
+        at=(time, seq) if time is not None else None,
+        given=given,
+    )
+    rows = await service.store.session(query)
+    cursor = _cursor(rows[:limit], query) if len(rows) > limit else None
+    messages = [_message(row) for row in rows[:limit]]
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
+    if cursor is not None:
+        parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "next"]
+        headers["Link"] = f'<?{urlencode([*parameters, ("next", cursor)])}>; rel="next"'
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        body = msgspec.json.Encoder().encode_lines(messages)
+        return Response(body, media_type="application/x-ndjson", headers=headers)
+    body = msgspec.json.encode({"rows": messages, "next": cursor})
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _session(request: Request[Any, Any, Any]) -> str:
+    """The name in the path, which may have slashes; a path parameter, and the path itself by now, have theirs tidied
+    up.
+    """
+    raw = request.scope["raw_path"].decode("latin-1").partition("?")[0].partition("/sessions/")[2]
+    try:
+        session = storable(unquote(raw, errors="strict"), "session")
+    except UnicodeDecodeError as exc:
+        raise BadRequest("session: not UTF-8") from exc
+    if not session or len(session) > SESSION_MAX_CHARACTERS:
+        raise BadRequest(f"session: 1 to {SESSION_MAX_CHARACTERS} characters")
+    return session
+
+
+def _message(row: SessionRow) -> dict[str, object]:
+    """A SessionMessage; its properties go out as the JSON they are."""
+    properties = None if row.properties is None else msgspec.Raw(row.properties.encode())
+    return msgspec.structs.asdict(row) | {"properties": properties}
+
+
+def _cursor(rows: list[SessionRow], query: SessionQuery) -> str:
+    """Names where a page ended: messages may share time and number, or have none, so it counts those."""
+    last = _place(rows[-1])
+    given = sum(1 for row in rows if _place(row) == last)
+    if given == len(rows) and query.at == last:
+        given += query.given
+    document = msgspec.json.encode((*last, given))
+    return base64.urlsafe_b64encode(document).decode().rstrip("=")
+
+
+def _place(row: SessionRow) -> tuple[datetime, int]:
+    return row.time, -1 if row.seq is None else row.seq
+
+
+def _parse_cursor(text: str) -> tuple[datetime, int, int]:
+    try:
+        text = text[:CURSOR_MAX_CHARACTERS]
+        document = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        time, seq, given = msgspec.json.decode(document, type=tuple[datetime, int, int])
+    except (ValueError, msgspec.MsgspecError, RecursionError) as exc:
+        raise BadRequest("next: not a cursor that this collector gave") from exc
+    if time.tzinfo is None or time.year < 1970 or not -1 <= seq < 2**63 or not 0 <= given < 2**63:
+        raise BadRequest("next: not a cursor that this collector gave")
+    return time, seq, given
