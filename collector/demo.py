@@ -1,4 +1,5 @@
-"""`collector demo`: a server, simulated devices and a live table, on one machine; at its end the proof of the numbers.
+"""`collector demo`: a server, simulated devices of every kind and a live table, on one machine; at its end the proof of
+the numbers.
 
 The server is a child process. It ends with the demo, whatever ends that: SIGTERM, then SIGKILL, and on Linux the kernel
 sends it SIGTERM if this process is killed.
@@ -27,14 +28,15 @@ from collector.settings import Settings, exported
 if TYPE_CHECKING:
     import aiohttp
 
-    from simulation.load import Load, Stop
+    from simulation.fleet import Fleet
+    from simulation.load import Stop
     from simulation.screen import Screen
 
 HOST = "127.0.0.1"
 READY_S = 120.0  # the first start makes the private database; a slow disk takes its time
 KILL_MARGIN_S = 10.0  # beyond what the server allows itself for draining, before it is killed
 LOG_TAIL_LINES = 20
-CONNECTIONS, STREAMS = 8, 2
+CONNECTIONS, STREAMS, CLIENTS = 8, 2, 12
 SETTLE_S = 15.0
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -53,7 +55,8 @@ def demo(
     duration_s: float | None = None,
     command: Sequence[str] | None = None,
 ) -> int:
-    """Run until Ctrl-C, or for `duration_s`. Returns the exit status: 0 if `stats` agrees with the devices to the byte.
+    """Run until Ctrl-C, or for `duration_s`. Returns the exit status: 0 if stats, analytics and sessions agree with the
+    devices.
 
     1: it doesn't; 2: the simulator is not installed. DemoError where the server fails. `command` starts the server; by
     default `collector serve` of this installation, on `port` or, where that is taken, a free one.
@@ -81,11 +84,14 @@ async def _demo(
     from simulation import run as runs
     from simulation import view
     from simulation.client import ReadError, UnreachableError, connect
-    from simulation.ledger import save
-    from simulation.load import Load, Stop
+    from simulation.kinds import KINDS, Ledgers
     from simulation.load import Settings as LoadSettings
+    from simulation.load import Stop
+    from simulation.options import Options
+    from simulation.saved import save
     from simulation.screen import Screen
     from simulation.strategies import draw
+    from simulation.verdict import differing
     from simulation.verify import verify
 
     console, stop = Console(), Stop()
@@ -98,33 +104,40 @@ async def _demo(
         async with _server(settings, port, log, command) as process, connect() as http:
             if not await _ready(http, url, process, log, stop):
                 return 0
-            options = runs.Options(
+            options = Options(
                 scenario=draw(seed),
                 seed=seed,
                 run=secrets.token_hex(2),
-                settings=LoadSettings(url=url, connections=CONNECTIONS, streams=STREAMS, settle_s=SETTLE_S),
+                kinds=tuple(KINDS),
+                settings=LoadSettings(
+                    url=url, connections=CONNECTIONS, streams=STREAMS, clients=CLIENTS, settle_s=SETTLE_S
+                ),
                 speed=speed,
                 rate=rate,
                 duration_s=duration_s,
             )
-            ledger = runs.new_ledger(options)
-            load = Load(http, options.settings, runs.messages(options), ledger, stop)
-            screen = Screen(http, url, load, speed)
+            ledgers = Ledgers(options)
+            try:
+                await ledgers.look(http)
+            except (ReadError, UnreachableError) as exc:
+                raise DemoError(f"{exc}\n{_tail(log)}") from exc
+            load = runs.fleet(http, options, ledgers, stop)
+            screen = Screen(http, url, load, ledgers, speed)
             await _run(load, screen, console, process, stop)
-            save(ledger.saved(), data_dir / "demo-ledger.json")
-            view.show(console, view.summary(load, []))
+            save(ledgers.saved(), data_dir / "demo-ledger.json")
+            view.show(console, view.summary(load, options.name, []))
             if process.returncode is not None:
                 raise DemoError(f"the server ended by itself, with status {process.returncode}\n{_tail(log)}")
             try:
-                result = await verify(http, url, ledger.saved())
+                results = await verify(http, url, ledgers.saved(), lambda text: view.show(console, text))
             except (ReadError, UnreachableError) as exc:
                 raise DemoError(f"{exc}\n{_tail(log)}") from exc
-            view.show(console, view.verdict(result))
-    return 1 if result.differences or not result.acknowledged else 0
+            view.show(console, view.verdict(results))
+    return 1 if differing(results) or not all(result.acknowledged for result in results) else 0
 
 
 async def _run(
-    load: "Load", screen: "Screen", console: Console, process: asyncio.subprocess.Process, stop: "Stop"
+    load: "Fleet", screen: "Screen", console: Console, process: asyncio.subprocess.Process, stop: "Stop"
 ) -> None:
     """The load with its screen, until it ends, or the server does: then there is nothing to settle with."""
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from simulation.ledger import Ledger
+from simulation.message import Message
 from simulation.meter import LATE_S, Lane, Meter
-from simulation.traffic import Message
+
+
+class Truth(Protocol):
+    """A ledger of what became of the payloads of one kind."""
+
+    @property
+    def run(self) -> str:
+        """Name of the run; keys begin with it."""
+
+    def acknowledge(self, payload: Any) -> None:
+        """The collector has said that the payload is stored."""
+
+    def lose(self, payload: Any) -> None:
+        """The payload was sent, and whether it is stored will not be known."""
 
 
 class Scheduled(Struct, gc=False):
     """A message and the moment, by the run's clock, at which it ought to be sent."""
 
     due_s: float
-    message: Message
+    message: Message[Any]
 
 
 class Books:
     """What became of each payload. `clock` is monotonic, in seconds."""
 
-    def __init__(self, ledger: Ledger, meter: Meter, clock: Callable[[], float]) -> None:
+    def __init__(self, ledger: Truth, meter: Meter, clock: Callable[[], float]) -> None:
         self.ledger = ledger
         self.meter = meter
         self.clock = clock

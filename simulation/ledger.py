@@ -1,4 +1,4 @@
-"""The truth: what the collector has acknowledged, by customer and content. Saved as JSON, so that it outlives the run.
+"""The truth about stats payloads: what the collector has acknowledged, by customer and content.
 
 A payload with `sessionDuration` under 300 000 ms starts a session if its token was never seen in such a payload; each
 token counts once, ever (the contract, "Tables and views"). What was sent and never acknowledged is `unknown`: it may be
@@ -8,7 +8,6 @@ stored or not, and widens what `simulation.verify` takes as agreement, by exactl
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -19,10 +18,6 @@ from simulation.traffic import StatsPayload
 START_LIMIT_MS = 300_000  # from the contract: a session starts in a payload with sessionDuration under this
 
 Title = tuple[str, str]  # customer, content
-
-
-class LedgerError(Exception):
-    """The ledger file cannot be used."""
 
 
 class Sums(Struct):
@@ -50,8 +45,8 @@ class Entry(Struct):
     before: Sums = field(default_factory=Sums)
 
 
-class Saved(Struct):
-    """The ledger as a file. `customers` may show no other content than the entries'."""
+class Saved(Struct, tag_field="kind", tag="stats"):
+    """The ledger as it is kept. `customers` may show no other content than the entries'."""
 
     run: str
     customers: list[str]
@@ -59,11 +54,16 @@ class Saved(Struct):
     format: Literal[1] = 1
 
 
+class Queued(Saved, tag="payloads"):
+    """The same where all or a part was acknowledged by the queue, and shows in `stats` only after a while."""
+
+
 class Ledger:
     """Books every payload under its outcome. Not thread-safe; one event loop writes it."""
 
-    def __init__(self, run: str, customers: Iterable[str]) -> None:
+    def __init__(self, run: str, customers: Iterable[str], *, queued: bool = False) -> None:
         self.run = run
+        self.queued = queued
         self.customers = sorted(customers)
         self.acknowledged: dict[Title, Sums] = {}
         self.unknown: dict[Title, Sums] = {}
@@ -110,22 +110,4 @@ class Ledger:
 
     def saved(self) -> Saved:
         """The ledger as it stands, for a file or for `verify`."""
-        return Saved(run=self.run, customers=self.customers, entries=self.entries())
-
-
-def save(ledger: Saved, path: Path) -> None:
-    """Write the ledger as JSON. LedgerError where the file cannot be written."""
-    try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(ledger), indent=2) + b"\n")
-    except OSError as exc:
-        raise LedgerError(f"cannot write {path}: {exc.strerror}") from exc
-
-
-def read(path: Path) -> Saved:
-    """Read a saved ledger. LedgerError names what is wrong with it."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Saved)
-    except OSError as exc:
-        raise LedgerError(f"cannot read {path}: {exc.strerror}") from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise LedgerError(f"{path}: not a ledger: {exc}") from exc
+        return (Queued if self.queued else Saved)(run=self.run, customers=self.customers, entries=self.entries())

@@ -14,23 +14,27 @@ from typing import Any, Protocol
 import aiohttp
 from msgspec import Struct
 
-from simulation.books import Books, Scheduled
-from simulation.ledger import Ledger
+from simulation.books import Books, Scheduled, Truth
+from simulation.clients import ClientLane
+from simulation.message import Message
 from simulation.meter import Meter
-from simulation.singles import Singles
+from simulation.singles import Request, Singles, as_body
 from simulation.streams import StreamLane
-from simulation.traffic import Message
 
 NAP_S = 0.1  # the longest sleep of the scheduler, so that a stop is heeded soon
 BREATH = 128  # messages handed over in a row before the senders get their turn, when the schedule is behind
 
 
 class Settings(Struct, frozen=True):
-    """How to send. `connections` or `streams` may be 0, but not both: then everything goes the other way."""
+    """How to send. `connections` or `streams` may be 0, but not both: then everything goes the other way.
+
+    `clients`: desktop clients, each with a stream of its own; they upload over `connections` connections.
+    """
 
     url: str
     connections: int = 16
     streams: int = 2
+    clients: int = 20
     settle_s: float = 30.0  # after the last payload: how long unanswered ones are retried before they are unknown
     rotate_lines: int = 20_000  # a stream ends after so many lines …
     rotate_s: float = 15.0  # … or seconds, so that summaries and new keys are exercised too
@@ -45,6 +49,50 @@ class Lane(Protocol):
     def offer(self, item: Scheduled) -> None: ...
     async def run(self) -> None: ...
     async def close(self) -> None: ...
+
+
+class Lanes(Struct):
+    """Where messages go: `single` takes those that aren't streamed, `streams` each the sessions that are theirs."""
+
+    single: Lane | None
+    streams: list[Lane]
+
+
+MakeLanes = Callable[[aiohttp.ClientSession, Settings, Books], Lanes]
+
+
+def endpoint_lanes(path: str, request: Request = as_body) -> MakeLanes:
+    """Connections that post one by one, and streams of JSON lines, both to one endpoint."""
+
+    def make(http: aiohttp.ClientSession, settings: Settings, books: Books) -> Lanes:
+        if settings.connections + settings.streams < 1:
+            raise ValueError("no connections and no streams: nothing can be sent")
+        single = Singles(http, settings.url, books, settings.connections, path=path, request=request)
+        streams: list[Lane] = [
+            StreamLane(
+                http,
+                settings.url,
+                books,
+                f"{books.ledger.run}-stream{number}",
+                path=path,
+                rotate_lines=settings.rotate_lines,
+                rotate_s=settings.rotate_s,
+            )
+            for number in range(settings.streams)
+        ]
+        return Lanes(single if settings.connections else None, streams)
+
+    return make
+
+
+def client_lanes(http: aiohttp.ClientSession, settings: Settings, books: Books) -> Lanes:
+    """Desktop clients."""
+    uploads = asyncio.Semaphore(max(1, settings.connections))
+    clients = range(settings.clients)
+    return Lanes(None, [ClientLane(http, settings.url, books, books.ledger.run, n, uploads) for n in clients])
+
+
+STATS_LANES = endpoint_lanes("/stats")
 
 
 class Stop:
@@ -66,13 +114,12 @@ class Load:
         self,
         http: aiohttp.ClientSession,
         settings: Settings,
-        messages: Iterator[Message],
-        ledger: Ledger,
+        messages: Iterator[Message[Any]],
+        ledger: Truth,
         stop: Stop,
         clock: Callable[[], float] = monotonic,
+        make_lanes: MakeLanes = STATS_LANES,
     ) -> None:
-        if settings.connections + settings.streams < 1:
-            raise ValueError("no connections and no streams: nothing can be sent")
         self.settings = settings
         self.meter = Meter()
         self.ledger = ledger
@@ -82,20 +129,8 @@ class Load:
         self._stop = stop
         self._started_s: float | None = None
         self._ended_s: float | None = None
-        self._singles: Lane | None = None
-        if settings.connections:
-            self._singles = Singles(http, settings.url, self._books, settings.connections)
-        self._streams: list[Lane] = [
-            StreamLane(
-                http,
-                settings.url,
-                self._books,
-                f"{ledger.run}-stream{number}",
-                rotate_lines=settings.rotate_lines,
-                rotate_s=settings.rotate_s,
-            )
-            for number in range(settings.streams)
-        ]
+        self._settling = False
+        self._lanes = make_lanes(http, settings, self._books)
 
     @property
     def elapsed_s(self) -> float:
@@ -107,21 +142,26 @@ class Load:
     @property
     def waiting(self) -> int:
         """Payloads that are due and not sent or, on streams, not acknowledged."""
-        return sum(lane.waiting for lane in self._lanes)
+        return sum(lane.waiting for lane in self._all)
+
+    @property
+    def ended(self) -> bool:
+        """Everything is settled."""
+        return self._ended_s is not None
 
     @property
     def settling(self) -> bool:
         """No more payloads are coming; the last are being settled."""
-        return self._stop.soft.is_set() and self._ended_s is None
+        return self._settling and self._ended_s is None
 
     @property
-    def _lanes(self) -> list[Lane]:
-        return self._streams if self._singles is None else [self._singles, *self._streams]
+    def _all(self) -> list[Lane]:
+        return [*([] if self._lanes.single is None else [self._lanes.single]), *self._lanes.streams]
 
     async def run(self) -> None:
         """Send everything, settle it, and leave nothing running. Afterwards every payload is in the books, once."""
         self._started_s = self._clock()
-        running = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        running = [asyncio.create_task(lane.run()) for lane in self._all]
         schedule = asyncio.create_task(self._schedule(self._started_s))
         giving_up = asyncio.create_task(self._stop.hard.wait())
         closing: list[asyncio.Task[None]] = []
@@ -129,9 +169,9 @@ class Load:
             # A lane ends before it is closed only by an error, which then ends the run.
             first: list[asyncio.Future[Any]] = [schedule, giving_up, *running]
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            self._stop.soft.set()
+            self._settling = True
             schedule.cancel()
-            closing = [asyncio.create_task(lane.close()) for lane in self._lanes]
+            closing = [asyncio.create_task(lane.close()) for lane in self._all]
             settled = asyncio.gather(*closing, *running, return_exceptions=True)
             last: list[asyncio.Future[Any]] = [settled, giving_up]
             await asyncio.wait(last, timeout=self.settings.settle_s, return_when=asyncio.FIRST_COMPLETED)
@@ -160,8 +200,9 @@ class Load:
             self.meter.scheduled += 1
             self._lane(message).offer(Scheduled(due_s, message))
 
-    def _lane(self, message: Message) -> Lane:
+    def _lane(self, message: Message[Any]) -> Lane:
         """A device sends as its profile says; a session stays on one stream."""
-        if self._singles is not None and (not message.streamed or not self._streams):
-            return self._singles
-        return self._streams[message.session % len(self._streams)]
+        single, streams = self._lanes.single, self._lanes.streams
+        if single is not None and (not message.streamed or not streams):
+            return single
+        return streams[message.session % len(streams)]

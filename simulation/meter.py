@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -14,6 +15,17 @@ Lane = Literal["single", "stream"]
 
 HIGHEST_US = 3_600_000_000  # an hour; longer latencies are recorded as this
 LATE_S = 0.05  # a request begun this much after its moment was held up on our side: say so, or the latency misleads
+COUNTS = (
+    "scheduled",
+    "acknowledged",
+    "rejected",
+    "unknown",
+    "dropped",
+    "late",
+    "retries",
+    "replayed",
+    "bytes_sent",
+)
 MAX_EXAMPLES = 5  # details of refusals kept for the summary
 
 
@@ -98,6 +110,21 @@ class Meter:
         self.errors: Counter[str] = Counter()
         self.examples: list[str] = []
         self.histograms = {lane: Histogram(HIGHEST_US) for lane in ("single", "stream")}
+
+    @classmethod
+    def merged(cls, meters: Sequence[Meter]) -> Meter:
+        """Several as one; of a single one, itself."""
+        if len(meters) == 1:
+            return meters[0]
+        sums = cls()
+        for meter in meters:
+            for name in COUNTS:
+                setattr(sums, name, getattr(sums, name) + getattr(meter, name))
+            sums.errors.update(meter.errors)
+            sums.examples += meter.examples
+            for lane, histogram in meter.histograms.items():
+                sums.histograms[lane].add(histogram)
+        return sums
 
     def acknowledge(self, lane: Lane, latency_s: float) -> None:
         """A payload is stored, `latency_s` after the moment it was scheduled for."""

@@ -8,6 +8,7 @@ the summary names the rejected ones.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
@@ -57,11 +58,16 @@ class Refusal(Exception):
 
 
 class Receipts:
-    """The lines of one stream that were written: those without a receipt in `open`, in order."""
+    """The lines of one stream that were written: those without a receipt in `open`, in order.
 
-    def __init__(self, books: Books) -> None:
+    `preamble`: the stream's first line is about the request and carries no message; it is a line in receipts, and not
+    one in the summary's `accepted`.
+    """
+
+    def __init__(self, books: Books, *, preamble: bool = False) -> None:
         self.open: deque[Scheduled] = deque()
         self.committed = 0
+        self._preamble = int(preamble)
         self._books = books
         self._rejected = 0
         self._held: dict[int, Scheduled] = {}  # committed lines, of which some are rejected, by line number
@@ -69,7 +75,7 @@ class Receipts:
     @property
     def lines(self) -> int:
         """Lines written so far, committed or not."""
-        return self.committed + len(self.open)
+        return max(self.committed, self._preamble) + len(self.open)
 
     def read(self, line: bytes) -> bool:
         """Take in a line of the answer; True if it is the summary. Refusal where it makes no sense."""
@@ -94,6 +100,8 @@ class Receipts:
         clean = rejected == self._rejected
         while self.committed < committed:
             self.committed += 1
+            if self.committed <= self._preamble:
+                continue
             item = self.open.popleft()
             if clean:
                 self._books.acknowledged("stream", item)
@@ -104,8 +112,9 @@ class Receipts:
     def finish(self, rejected: int, errors: list[LineError], accepted: int | None = None) -> None:
         """The whole stream is dealt with. Lines that were held back and stay unnamed are unknown, if any is."""
         total = self.lines
-        if accepted is not None and accepted + rejected != total:
-            raise Refusal("summary", f"{accepted} accepted and {rejected} rejected of {total} lines")
+        if accepted is not None and accepted + rejected != total - self._preamble:
+            messages = total - self._preamble
+            raise Refusal("summary", f"{accepted} accepted and {rejected} rejected of {messages} lines")
         self.receipt(total, rejected)
         named = {error.line for error in errors}
         all_named = len(named) == rejected
@@ -120,9 +129,14 @@ class Receipts:
         for error in errors:
             self._books.meter.error("line", f"line {error.line}: {error.detail}")
 
+    def unsettled(self) -> Iterator[Scheduled]:
+        """Lines of which it is not known yet what becomes of them."""
+        yield from self._held.values()
+        yield from self.open
+
     def abandon(self) -> None:
         """No more answers will come: whatever was written and not acknowledged is unknown."""
-        for item in (*self._held.values(), *self.open):
+        for item in self.unsettled():
             self._books.unknown(item)
         self._held.clear()
         self.open.clear()

@@ -1,4 +1,4 @@
-"""`simulate stats` without its command line: traffic, load, ledger, verification, summary."""
+"""`simulate` without its command line: traffic, load, ledger, verification, summary."""
 
 from __future__ import annotations
 
@@ -6,45 +6,32 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
-from itertools import islice, takewhile
 from pathlib import Path
 
+import aiohttp
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from rich.console import Console
 
-from simulation import ledger as ledgers
-from simulation import view
+from simulation import saved, view
 from simulation.client import connect, reach
-from simulation.ledger import Ledger
-from simulation.load import Load, Settings, Stop
-from simulation.meter import Latency, Threshold
+from simulation.fleet import Fleet, Running
+from simulation.kinds import KINDS, Ledgers, messages
+from simulation.load import Load, Stop
+from simulation.meter import Latency
 from simulation.meter import Verdict as ThresholdVerdict
-from simulation.scenario import Scenario
-from simulation.traffic import Message, customer_name, payloads_per_s, traffic
-from simulation.verify import Verdict, found_sums, verify
-
-
-class Options(Struct, frozen=True):
-    """What to send. `duration_s` and `count` limit the traffic, whichever comes first; None: no limit."""
-
-    scenario: Scenario
-    seed: int
-    run: str
-    settings: Settings
-    speed: float = 60.0
-    rate: float | None = None
-    duration_s: float | None = 60.0
-    count: int | None = None
-    own_customers: bool = True
-    verify: bool = False
-    thresholds: tuple[Threshold, ...] = ()
-    ledger_path: Path | None = None
+from simulation.options import Options
+from simulation.verdict import Verdict
+from simulation.verify import verify
 
 
 class Summary(Struct):
-    """What `--summary-json` writes. Latencies in milliseconds from the scheduled moment."""
+    """What `--summary-json` writes. Latencies in milliseconds from the scheduled moment.
 
+    `parts`: the same of each kind, where there are several.
+    """
+
+    kind: str
     run: str
     seed: int
     url: str
@@ -62,28 +49,25 @@ class Summary(Struct):
     errors: dict[str, int]
     latency_ms: dict[str, Latency]
     thresholds: list[ThresholdVerdict]
-    verify: Verdict | None = None
+    parts: list[Summary] = field(default_factory=list)
+    verify: list[Verdict] | None = None
 
 
-def messages(options: Options) -> Iterator[Message]:
-    """The traffic of these options, limited as they say."""
-    endless = traffic(
-        options.scenario,
-        seed=options.seed,
-        run=options.run,
-        speed=options.speed,
-        rate=options.rate,
-        own_customers=options.own_customers,
+def fleet(http: aiohttp.ClientSession, options: Options, ledgers: Ledgers, stop: Stop) -> Fleet:
+    """A load of each kind, ready to run."""
+    return Fleet(
+        {
+            kind: Load(
+                http,
+                options.settings,
+                messages(options.of(kind)),
+                ledgers.of(kind),
+                stop,
+                make_lanes=KINDS[kind].lanes,
+            )
+            for kind in options.kinds
+        }
     )
-    limit_s = options.duration_s
-    limited = endless if limit_s is None else takewhile(lambda message: message.offset_s < limit_s, endless)
-    return limited if options.count is None else islice(limited, options.count)
-
-
-def new_ledger(options: Options) -> Ledger:
-    """An empty ledger for the customers of these options."""
-    suffix = options.run if options.own_customers else None
-    return Ledger(options.run, [customer_name(customer, suffix) for customer in options.scenario.customers])
 
 
 @contextlib.contextmanager
@@ -109,42 +93,50 @@ async def run(options: Options, console: Console | None) -> Summary:
     settings, stop = options.settings, Stop()
     async with connect(settings.headers) as http:
         await reach(http, settings.url)
-        ledger = new_ledger(options)
-        if (options.verify or options.ledger_path) and not options.own_customers:
-            # Others may have written for these customers before: their sums are subtracted.
-            ledger.before = await found_sums(http, settings.url, ledger.customers)
-        load = Load(http, settings, messages(options), ledger, stop)
+        ledgers = Ledgers(options)
+        if options.verify or options.ledger_path:
+            await ledgers.look(http)
+        loads = fleet(http, options, ledgers, stop)
         with stop_on_signals(stop):
             try:
-                await _shown(load, options, console)
+                await _shown(loads, options, console)
             finally:
                 if options.ledger_path is not None:
-                    ledgers.save(ledger.saved(), options.ledger_path)
-        result = summarize(load, options)
+                    saved.save(ledgers.saved(), options.ledger_path)
+        result = summarize(loads, options)
         if console is not None:
-            view.show(console, view.summary(load, result.thresholds))
+            view.show(console, view.summary(loads, options.name, result.thresholds))
         if options.verify:
-            result.verify = await verify(http, settings.url, ledger.saved())
+            say = None if console is None else lambda text: view.show(console, text)
+            result.verify = await verify(http, settings.url, ledgers.saved(), say)
     return result
 
 
-async def _shown(load: Load, options: Options, console: Console | None) -> None:
+async def _shown(loads: Fleet, options: Options, console: Console | None) -> None:
     if console is None:
-        return await load.run()
-    expected = payloads_per_s(options.scenario, options.speed, options.rate)
-    watching = asyncio.create_task(view.watch(console, load, expected))
+        return await loads.run()
+    expected = {kind: KINDS[kind].per_s(options.of(kind)) for kind in options.kinds}
+    watching = asyncio.create_task(view.watch(console, loads, expected))
     try:
-        await load.run()
+        await loads.run()
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
 
 
-def summarize(load: Load, options: Options) -> Summary:
-    """The numbers of a finished run."""
+def summarize(loads: Fleet, options: Options) -> Summary:
+    """The numbers of a finished run: of all kinds, and of each."""
+    result = _summary(loads, options, options.name)
+    if len(loads.loads) > 1:
+        result.parts = [_summary(load, options, kind) for kind, load in loads.loads.items()]
+    return result
+
+
+def _summary(load: Running, options: Options, kind: str) -> Summary:
     meter, elapsed_s = load.meter, load.elapsed_s
     return Summary(
+        kind=kind,
         run=options.run,
         seed=options.seed,
         url=options.settings.url,

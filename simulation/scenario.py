@@ -1,7 +1,8 @@
-"""A scenario: which devices there are, what they play, and for how long. Plain data, saved as JSON.
+"""A scenario: which devices there are, what they do, and for how long. Plain data, saved as JSON.
 
 Hypothesis draws a scenario (`simulation.strategies`), and its draws change between versions of Hypothesis; a saved
-scenario doesn't, and replaying one needs no Hypothesis. `simulation.traffic` turns it into payloads.
+scenario doesn't, and replaying one needs no Hypothesis. `simulation.traffic`, `hits` and
+`desktops` turn it into what is sent.
 """
 
 from __future__ import annotations
@@ -49,11 +50,44 @@ class Profile(Struct, frozen=True):
     interval_s: Positive = 30
 
 
+class Client(Struct, frozen=True):
+    """A kind of desktop client.
+
+    `weight`: its share of the clients. `skew_s`: its clock minus the true one. `offline_permille`: the part of its life
+    without a network; then it only writes its log. CPU figures are in percent of one machine of so many `cores`, and
+    so go up to 100 times as much.
+    """
+
+    name: Name
+    weight: Positive
+    version: Name
+    cores: Annotated[int, Meta(ge=1, le=1024)]
+    skew_s: Annotated[int, Meta(ge=-86_400, le=86_400)]
+    offline_permille: Permille
+
+
+class Audience(Struct, frozen=True):
+    """Who clicks and sees impressions.
+
+    `users`: how many there are; the first in the list come most often. `historic_permille`: the part of the hits that
+    is told late, up to `hours_back` hours. `stream_permille`: the part that comes as JSON lines.
+    """
+
+    users: Positive
+    click_permille: Permille
+    historic_permille: Permille
+    hours_back: Positive
+    stream_permille: Permille
+
+
 class Scenario(Struct, frozen=True):
-    """Device profiles and how many viewers there are at any moment, on average."""
+    """Device profiles and how many viewers there are at any moment, on average; desktop clients; an audience."""
 
     viewers: Positive
     profiles: Annotated[tuple[Profile, ...], Meta(min_length=1)]
+    machines: Positive = 20
+    clients: Annotated[tuple[Client, ...], Meta(min_length=1)] = (Client("desktop", 1, "700", 8, 90, 100),)
+    audience: Audience = Audience(500, 200, 100, 48, 500)
     format: Literal[1] = 1
 
     @property

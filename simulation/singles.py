@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import aiohttp
 
 from simulation.books import Books, Scheduled
-from simulation.retry import CUT, RETRIED_STATUS, Again, kind_of, pause_s, retry_after_s
+from simulation.message import Message
+from simulation.posting import deliver
 
-ENDPOINT = "/stats"
-REQUEST_S = 30.0  # an answer that takes longer is given up, and the request repeated under its key
+Request = Callable[[Message[Any]], tuple[str, bytes]]  # what comes behind the path, and the body
 BACKLOG = 20_000  # payloads waiting for a connection; more are dropped and counted, as k6 does
+
+
+def as_body(message: Message[Any]) -> tuple[str, bytes]:
+    """The payload is the body."""
+    return "", message.body
 
 
 class Singles:
     """A fixed number of connections, fed from one bounded queue."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, url: str, books: Books, connections: int, backlog: int = BACKLOG
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        books: Books,
+        connections: int,
+        *,
+        path: str = "/stats",
+        request: Request = as_body,
+        backlog: int = BACKLOG,
     ) -> None:
         self._http = http
-        self._url = url + ENDPOINT
+        self._url = url + path
+        self._request = request
         self._books = books
         self._connections = connections
         self._queue: asyncio.Queue[Scheduled | None] = asyncio.Queue(backlog)
@@ -67,31 +83,18 @@ class Singles:
                 raise
 
     async def _deliver(self, item: Scheduled) -> None:
-        failures = 0
-        while True:
-            try:
-                return await self._post(item)
-            except (*CUT, Again) as error:
-                self._books.retry(kind_of(error))
-                after_s = error.after_s if isinstance(error, Again) else None
-                await asyncio.sleep(pause_s(self._random, failures, after_s))
-                failures += 1
-
-    async def _post(self, item: Scheduled) -> None:
-        """One attempt. Raises Again, or what aiohttp raises, where another one may follow."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": item.message.key}
-        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
-        async with self._http.post(self._url, data=item.message.body, headers=headers, timeout=timeout) as response:
-            if response.status in RETRIED_STATUS:
-                raise Again(str(response.status), retry_after_s(response))
-            detail = "" if response.status < 300 else (await response.text(errors="replace"))[:300]
+        suffix, body = self._request(item.message)
+        headers = {"Idempotency-Key": item.message.key}
+        if body:
+            headers["Content-Type"] = "application/json"
+        reply = await deliver(self._http, self._url + suffix, lambda: body, headers, self._books, self._random)
         # Booked only here, with nothing left to await: a cancellation in between would book it twice.
-        if response.status < 300:
-            self._books.meter.replayed += "Idempotent-Replayed" in response.headers
+        if reply.status < 300:
+            self._books.meter.replayed += reply.replayed
             self._books.acknowledged("single", item)
             return
-        self._books.meter.error(str(response.status), f"{response.status} {detail}")
-        if response.status >= 500:
+        self._books.meter.error(str(reply.status), f"{reply.status} {reply.text[:300]}")
+        if reply.status >= 500:
             self._books.unknown(item)
         else:
             self._books.rejected(item)

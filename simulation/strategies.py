@@ -16,13 +16,18 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from simulation.scenario import Profile, Scenario, Title
+from simulation.scenario import Audience, Client, Profile, Scenario, Title
 
 T = TypeVar("T")
 
 CUSTOMERS = ("acme", "borealis", "cinemax", "delta-tv", "estuary", "fjord", "globe", "helios", "isar", "juno")
 CONTENTS = ("news-live", "derby-live", "concert-live", "series-1", "series-2", "film-7", "film-12", "kids-3", "quiz")
 DEVICES = ("android", "ios", "web", "tv", "stb", "console")
+VERSIONS = ("688", "692", "699", "700", "701")
+SYSTEMS = ("windows", "macos", "linux")
+CORES = (2, 4, 8, 16)
+MAX_SKEW_S = 600  # clocks that nobody sets; most are right to a few seconds
+CLIENTS = 8
 MIN_PROFILES, MAX_PROFILES = 20, 50
 MAX_TITLES = 4  # of one profile: with 50 profiles that is about 100 rows of stats a window, still fit for a screen
 LEVELS_BITS = 6  # 64 levels a number: a large draw (more than 8,192 choices) would be refused by Hypothesis
@@ -68,12 +73,45 @@ def profiles(draw: st.DrawFn, number: int = 0) -> Profile:
 
 
 @st.composite
+def clients(draw: st.DrawFn, number: int = 0) -> Client:
+    """One kind of desktop client; `number` makes its name unique. Every third clock is right."""
+    return Client(
+        name=f"{draw(choice(SYSTEMS))}-{number:02d}",
+        weight=draw(levels(1, 16, bits=4)),
+        version=draw(choice(VERSIONS)),
+        cores=draw(choice(CORES)),
+        skew_s=draw(levels(-MAX_SKEW_S, MAX_SKEW_S)) if number % 3 else 0,
+        offline_permille=draw(levels(0, 300, bits=4)),
+    )
+
+
+@st.composite
+def audiences(draw: st.DrawFn) -> Audience:
+    """A few hundred users, who come again within the hour."""
+    return Audience(
+        users=draw(levels(100, 2000)),
+        click_permille=draw(levels(50, 500, bits=4)),
+        historic_permille=draw(levels(50, 300, bits=4)),
+        hours_back=draw(levels(6, 72, bits=4)),
+        stream_permille=draw(levels(200, 800, bits=4)),
+    )
+
+
+@st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    """20 to 50 device profiles, at least one that streams and one that posts, and 100 to 400 viewers."""
+    """20 to 50 device profiles, at least one that streams and one that posts, and 100 to 400 viewers;
+    10 to 40 desktops of 8 kinds; an audience.
+    """
     drawn = [draw(profiles(number)) for number in range(draw(levels(MIN_PROFILES, MAX_PROFILES)))]
     drawn[0] = _sending(drawn[0], "single")
     drawn[1] = _sending(drawn[1], "stream")
-    return Scenario(viewers=draw(levels(100, 400)), profiles=tuple(drawn))
+    return Scenario(
+        viewers=draw(levels(100, 400)),
+        profiles=tuple(drawn),
+        machines=draw(levels(10, 40, bits=4)),
+        clients=tuple(draw(clients(number)) for number in range(CLIENTS)),
+        audience=draw(audiences()),
+    )
 
 
 def _sending(profile: Profile, transport: str) -> Profile:

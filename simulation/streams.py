@@ -1,4 +1,4 @@
-"""Payloads as JSON lines: one long POST after another, with receipts, and resumption after a cut.
+"""Messages as JSON lines: one long POST after another, with receipts, and resumption after a cut.
 
 A lane has at most one stream open. A line leaves the lane's memory only when a receipt covers it; until then it can be
 sent again. After a cut the lane asks GET /streams/{key} how far the collector is, and goes on from there with
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from random import Random
 
 import aiohttp
@@ -17,12 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from simulation.books import Books, Scheduled
+from simulation.network import Network, OfflineError
 from simulation.receipts import Receipts, Refusal
 from simulation.retry import CUT, RETRIED_STATUS, Again, kind_of, pause_s, retry_after_s
-from simulation.singles import ENDPOINT
 
 CHUNK_BYTES = 64 * 1024  # written at once: many lines when there are many, a single one when there is one
 BACKLOG = 200_000  # lines of a lane that are not acknowledged; more are dropped: about 60 MB, and memory stays flat
+ACCEPTED = (200, 202)  # the latter from the queue
 ASK_S = 10.0  # for GET /streams/{key}
 
 
@@ -35,7 +36,11 @@ class Position(Struct):
 
 
 class StreamLane:
-    """A device's streams, one after another."""
+    """A device's streams, one after another.
+
+    `preamble` makes the first line of each request, with its newline. Without a `network` the open request is cut; with
+    it again, it goes on where it was.
+    """
 
     def __init__(
         self,
@@ -46,10 +51,16 @@ class StreamLane:
         *,
         rotate_lines: int,
         rotate_s: float,
+        path: str = "/stats",
+        preamble: Callable[[], bytes] | None = None,
+        network: Network | None = None,
         backlog: int = BACKLOG,
     ) -> None:
         self._http = http
         self._url = url
+        self._path = path
+        self._preamble = preamble
+        self._network = network or Network()
         self._books = books
         self._name = name
         self._rotate_lines = rotate_lines
@@ -80,6 +91,11 @@ class StreamLane:
         """Lines that are not acknowledged."""
         return len(self._inbox) + len(self._receipts.open)
 
+    def unsettled(self) -> Iterator[Scheduled]:
+        """What was offered and is not acknowledged, rejected or given up."""
+        yield from self._receipts.unsettled()
+        yield from self._inbox
+
     async def close(self) -> None:
         """Nothing more is coming: the open stream may end."""
         self._closing = True
@@ -105,7 +121,7 @@ class StreamLane:
     def _begin(self) -> None:
         self._count += 1
         self._key = f"{self._name}-{self._count}"
-        self._receipts = Receipts(self._books)
+        self._receipts = Receipts(self._books, preamble=self._preamble is not None)
         self._ends_s = self._books.clock() + self._rotate_s
         self._ended = False
 
@@ -115,12 +131,15 @@ class StreamLane:
         asking = False
         while True:
             before = self._receipts.committed
+            await self._network.up()
             try:
-                if asking and await self._ask():
+                if asking and await self._network.during(self._ask()):
                     return
                 asking = True
-                if await self._request():
+                if await self._network.during(self._request()):
                     return
+            except OfflineError:
+                continue
             except Refusal as refusal:
                 self._books.meter.error(refusal.kind, refusal.detail)
                 self._receipts.abandon()
@@ -136,7 +155,7 @@ class StreamLane:
         """Learn how far the collector is; True if it has the whole stream."""
         timeout = aiohttp.ClientTimeout(total=ASK_S)
         url = f"{self._url}/streams/{self._key}"
-        async with self._http.get(url, params={"endpoint": ENDPOINT}, timeout=timeout) as response:
+        async with self._http.get(url, params={"endpoint": self._path}, timeout=timeout) as response:
             if response.status in RETRIED_STATUS:
                 raise Again(str(response.status), retry_after_s(response))
             body = await response.read()
@@ -165,12 +184,12 @@ class StreamLane:
             headers["Stream-Offset"] = str(self._receipts.committed)
         # No time limit: a stream is as long as it is, and the collector may hold it back as long as it must.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=ASK_S)
-        url, body = self._url + ENDPOINT, self._body(self._attempt)
+        url, body = self._url + self._path, self._body(self._attempt)
         response = await self._http.post(url, data=body, headers=headers, timeout=timeout)
         try:
             if response.status in RETRIED_STATUS:
                 raise Again(str(response.status), retry_after_s(response))
-            if response.status != 200:
+            if response.status not in ACCEPTED:
                 raise Refusal.of(response.status, await response.read())
             async for line in response.content:
                 if line.strip() and self._receipts.read(line):
@@ -182,6 +201,8 @@ class StreamLane:
 
     async def _body(self, attempt: int) -> AsyncIterator[bytes]:
         """The lines from where the collector stands: first those it was sent before, then new ones as they come."""
+        if self._preamble is not None:
+            yield self._preamble()
         for chunk in _chunks([item.message.body for item in self._receipts.open]):
             if attempt != self._attempt:
                 return

@@ -16,6 +16,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
+from simulation.message import Message
 from simulation.scenario import Profile, Scenario
 
 MAX_SESSION_S = 12 * 3600  # a log-normal has a long tail; nobody watches for a week
@@ -32,21 +33,10 @@ class StatsPayload(Struct, rename="camel"):
     cdn: int
     session_duration: int
 
-
-class Message(Struct, gc=False):
-    """A payload to be sent `offset_s` seconds (of real time) after the start."""
-
-    offset_s: float
-    payload: StatsPayload
-    body: bytes
-    session: int
-    sequence: int
-    streamed: bool
-
     @property
-    def key(self) -> str:
-        """Idempotency-Key of this payload when it is sent by itself."""
-        return f"{self.payload.token}-{self.sequence}"
+    def origin(self) -> str:
+        """The session's token."""
+        return self.token
 
 
 class _Session:
@@ -101,9 +91,9 @@ def customer_name(customer: str, run: str | None) -> str:
 class _Arrivals:
     """Draws sessions: which device, which title, how long."""
 
-    def __init__(self, scenario: Scenario, random: Random, run: str, own_customers: bool) -> None:
+    def __init__(self, scenario: Scenario, random: Random, run: str, own_customers: bool, tokens: str) -> None:
         self.random = random
-        self.run = run
+        self.tokens = tokens
         self.suffix = run if own_customers else None
         self.count = 0
         self.profiles = scenario.profiles
@@ -116,7 +106,7 @@ class _Arrivals:
         [title] = self.random.choices(profile.titles, cum_weights=self.titles[profile.name])
         self.count += 1
         customer = customer_name(title.customer, self.suffix)
-        return _Session(self.count, f"{self.run}-{self.count:x}", profile, customer, title.content)
+        return _Session(self.count, f"{self.tokens}-{self.count:x}", profile, customer, title.content)
 
     def _length_s(self, profile: Profile, shift: float) -> float:
         mu = math.log(profile.session_median_s) + shift
@@ -150,14 +140,16 @@ def traffic(
     speed: float = 60.0,
     rate: float | None = None,
     own_customers: bool = True,
-) -> Iterator[Message]:
-    """Messages in the order of their `offset_s`, for ever. Tokens start with `run`, and so are unique to it.
+    tokens: str | None = None,
+) -> Iterator[Message[StatsPayload]]:
+    """Messages in the order of their `offset_s`, for ever. Tokens start with `run`, and so are unique to it; `tokens`
+    tells apart two traffics of one run.
 
     `speed`: seconds of device time in a second. `rate`: mean payloads a second of real time, instead of what the
     scenario's viewers come to.
     """
     random = Random(f"traffic {seed}")  # a text is hashed whole, so that neighbouring seeds have nothing in common
-    arrivals = _Arrivals(scenario, random, run, own_customers)
+    arrivals = _Arrivals(scenario, random, run, own_customers, tokens or run)
     per_s = arrivals_per_s(scenario, speed, rate)
     total = sum(p.weight for p in scenario.profiles)
     watching = per_s * sum(p.weight * mean_length_s(p) for p in scenario.profiles) / total

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from simulation.load import Load
+from simulation.fleet import Fleet, Running
 from simulation.meter import Latency, Meter
 from simulation.meter import Verdict as ThresholdVerdict
-from simulation.verify import Verdict
+from simulation.verdict import Verdict
 
 REFRESH_S = 0.5  # of the live view
 LINE_EVERY_S = 5.0  # of the plain lines
@@ -35,9 +35,9 @@ def human_ms(value_ms: float) -> str:
 
 
 class Rate:
-    """Acknowledged payloads a second, over the time since the call before."""
+    """What was acknowledged in a second, over the time since the call before."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Running) -> None:
         self._load = load
         self._before = (0.0, 0)
 
@@ -56,7 +56,7 @@ def errors_text(meter: Meter) -> str:
     return f"{total:,} (" + ", ".join(f"{kind} ×{count:,}" for kind, count in meter.errors.most_common(4)) + ")"
 
 
-def progress_line(load: Load, rate: float) -> str:
+def progress_line(load: Running, rate: float) -> str:
     """One line about the run as it stands."""
     meter, latency = load.meter, load.meter.latency("all")
     line = (
@@ -66,16 +66,20 @@ def progress_line(load: Load, rate: float) -> str:
     return f"{line}  (settling)" if load.settling else line
 
 
-def progress_table(load: Load, rate: float, target_rate: float) -> Table:
-    """The live view."""
-    meter = load.meter
+def progress_table(loads: Fleet, rates: Mapping[str, float], target_rates: Mapping[str, float]) -> Table:
+    """The live view; each kind has a line of its own where there are several."""
+    meter = loads.meter
     table = Table(box=None, padding=(0, 2), show_header=False)
     table.add_column(style="bold")
     table.add_column()
-    state = "settling what is under way" if load.settling else "Ctrl-C ends it"
-    table.add_row("running", f"{load.elapsed_s:,.1f} s, {state}")
-    table.add_row("rate", f"{rate:,.0f} payloads/s acknowledged, {target_rate:,.0f} scheduled on average")
-    table.add_row("acknowledged", f"{meter.acknowledged:,} of {meter.scheduled:,}, {load.waiting:,} waiting")
+    state = "settling what is under way" if loads.settling else "Ctrl-C ends it"
+    table.add_row("running", f"{loads.elapsed_s:,.1f} s, {state}")
+    if len(loads.loads) > 1:
+        for kind, load in loads.loads.items():
+            table.add_row(kind, kind_text(load, rates[kind]))
+    scheduled = f"{sum(target_rates.values()):,.0f} scheduled on average"
+    table.add_row("rate", f"{sum(rates.values()):,.0f}/s acknowledged, {scheduled}")
+    table.add_row("acknowledged", f"{meter.acknowledged:,} of {meter.scheduled:,}, {loads.waiting:,} waiting")
     trouble = f"{errors_text(meter)}, {meter.retries:,} retries, {meter.late:,} late, {meter.dropped:,} dropped"
     table.add_row("errors", Text(trouble, style="yellow" if meter.errors or meter.dropped else ""))
     for lane in ("single", "stream"):
@@ -85,6 +89,13 @@ def progress_table(load: Load, rate: float, target_rate: float) -> Table:
     return table
 
 
+def kind_text(load: Running, rate: float) -> str:
+    """A kind of several, in short."""
+    meter, latency = load.meter, load.meter.latency("all")
+    text = f"{rate:,.0f}/s, {meter.acknowledged:,} of {meter.scheduled:,} acknowledged"
+    return f"{text}, p50 {human_ms(latency.p50)}, p99 {human_ms(latency.p99)}"
+
+
 def _latency_text(latency: Latency) -> str:
     return (
         f"p50 {human_ms(latency.p50)}  p90 {human_ms(latency.p90)}  p99 {human_ms(latency.p99)}"
@@ -92,14 +103,15 @@ def _latency_text(latency: Latency) -> str:
     )
 
 
-async def watch(console: Console, load: Load, target_rate: float) -> None:
+async def watch(console: Console, loads: Fleet, target_rates: Mapping[str, float]) -> None:
     """Show the run until cancelled."""
-    rate = Rate(load)
     if not console.is_terminal:
+        rate = Rate(loads)
         while True:
             await asyncio.sleep(LINE_EVERY_S)
-            console.print(progress_line(load, rate()), highlight=False, soft_wrap=True)
-    await live(console, lambda: progress_table(load, rate(), target_rate))
+            console.print(progress_line(loads, rate()), highlight=False, soft_wrap=True)
+    rates = {kind: Rate(load) for kind, load in loads.loads.items()}
+    await live(console, lambda: progress_table(loads, {kind: rate() for kind, rate in rates.items()}, target_rates))
 
 
 async def live(console: Console, render: Callable[[], RenderableType]) -> None:
@@ -119,22 +131,15 @@ def show(console: Console, result: RenderableType) -> None:
     console.print(result, soft_wrap=not console.is_terminal, highlight=False)
 
 
-def summary(load: Load, thresholds: list[ThresholdVerdict]) -> RenderableType:
-    """The result of a run."""
-    meter = load.meter
-    rate = meter.acknowledged / load.elapsed_s if load.elapsed_s else 0.0
-    lines = [
-        f"scheduled {meter.scheduled:,}  acknowledged {meter.acknowledged:,}  rejected {meter.rejected:,}"
-        f"  unknown {meter.unknown:,}  dropped {meter.dropped:,}",
-        f"{rate:,.0f} payloads/s over {load.elapsed_s:,.1f} s, {human_bytes(meter.bytes_sent)} of bodies"
-        f"  late {meter.late:,}  retries {meter.retries:,}  errors {errors_text(meter)}",
-    ]
-    for lane in ("single", "stream"):
-        latency = meter.latency(lane)
-        if latency.count:
-            lines.append(f"{lane:<6} {latency.count:,}  {_latency_text(latency)}")
-    lines += [f"error: {example}" for example in meter.examples]
-    text = Text("\n".join(lines))
+def summary(loads: Fleet, kind: str, thresholds: list[ThresholdVerdict]) -> RenderableType:
+    """The result of a run; of several kinds, of each and of all."""
+    lines: list[str] = []
+    if len(loads.loads) > 1:
+        for name, load in loads.loads.items():
+            lines += [f"{name}:", *(f"  {line}" for line in _summary_lines(load))]
+        lines.append(f"{kind}:")
+    lines += _summary_lines(loads)
+    text = Text("\n".join([*lines, *(f"error: {example}" for example in loads.meter.examples)]))
     for verdict in thresholds:
         measured = "nothing measured" if verdict.value is None else f"{verdict.value:,.3f}{verdict.unit}"
         mark, style = ("holds", "green") if verdict.ok else ("BREACHED", "bold red")
@@ -142,27 +147,41 @@ def summary(load: Load, thresholds: list[ThresholdVerdict]) -> RenderableType:
     return text
 
 
-def verdict(result: Verdict) -> RenderableType:
+def _summary_lines(load: Running) -> list[str]:
+    meter = load.meter
+    rate = meter.acknowledged / load.elapsed_s if load.elapsed_s else 0.0
+    lines = [
+        f"scheduled {meter.scheduled:,}  acknowledged {meter.acknowledged:,}  rejected {meter.rejected:,}"
+        f"  unknown {meter.unknown:,}  dropped {meter.dropped:,}",
+        f"{rate:,.0f}/s over {load.elapsed_s:,.1f} s, {human_bytes(meter.bytes_sent)} of bodies"
+        f"  late {meter.late:,}  retries {meter.retries:,}  errors {errors_text(meter)}",
+    ]
+    for lane in ("single", "stream"):
+        latency = meter.latency(lane)
+        if latency.count:
+            lines.append(f"{lane:<6} {latency.count:,}  {_latency_text(latency)}")
+    return lines
+
+
+def verdict(results: list[Verdict]) -> RenderableType:
     """The result of a comparison: one line where everything agrees, else a table of the differences."""
-    unknown = f"; {result.unknown:,} payloads of unknown fate may be in it or not" if result.unknown else ""
+    return Group(*map(_verdict, results))
+
+
+def _verdict(result: Verdict) -> RenderableType:
+    unknown = f"; {result.unknown:,} of unknown fate may be in it or not" if result.unknown else ""
     if not result.differences:
-        return Text(
-            f"verified: stats agrees to the byte with {result.acknowledged:,} acknowledged payloads,"
-            f" {result.compared} customer and content pairs{unknown}",
-            style="bold green",
-        )
+        return Text(f"verified: {result.agrees}{unknown}", style="bold green")
     table = Table(title=None)
-    for name in ("customer", "content", "field"):
+    for name in (*result.columns, "field"):
         table.add_column(name, overflow="fold")
     for name in ("expected", "found", "difference"):
         table.add_column(name, justify="right")
     for item in result.differences[:MAX_DIFFERENCES]:
         expected = f"{item.expected:,}" + (f" to {item.expected + item.unknown:,}" if item.unknown else "")
         nearest = item.expected if item.found < item.expected else item.expected + item.unknown
-        table.add_row(
-            item.customer, item.content, item.field, expected, f"{item.found:,}", f"{item.found - nearest:+,}"
-        )
+        table.add_row(*item.row, item.field, expected, f"{item.found:,}", f"{item.found - nearest:+,}")
     left = len(result.differences) - MAX_DIFFERENCES
-    head = f"{len(result.differences)} differences in {result.compared} customer and content pairs{unknown}"
+    head = f"{result.kind}: {len(result.differences)} differences in {result.compared} rows{unknown}"
     tail = Text(f"… and {left} more") if left > 0 else Text("")
     return Group(Text(head, style="bold red"), table, tail)

@@ -1,7 +1,7 @@
 """A small collector in memory behind real sockets, with faults on request: what the load generator is tested against.
 
-It keeps the contract of POST /stats, GET /stats and GET /streams/{key}, as far as the simulator uses it, and stores
-rows in a plain list, so that the tests have a truth that is not the ledger's.
+It keeps the contract of /stats, /payloads, /analytics, /sessions and GET /streams/{key}, as far as the simulator uses
+it, and stores rows in plain lists, so that the tests have a truth that is not the ledger's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from simulation.client import QUEUE_METRIC
+from simulation.desktops import SessionMessage
+from simulation.hits import HOUR_MS, Hit
 from simulation.traffic import StatsPayload
 
 WINDOW_END = "2026-01-01T00:05:00Z"
@@ -29,6 +34,7 @@ class Stream:
 
     lines: list[bytes] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
+    preamble: int = 0  # 1 where the first line is about the request
     complete: bool = False
 
 
@@ -44,6 +50,10 @@ class Faults:
     silent: bool = False  # single posts get no answer, ever
     refuse: int | None = None  # status of every POST
     reject_every: int = 0  # a line whose number is a multiple of this is rejected
+    queue_s: float = 0.0  # how long the queue keeps a payload before it is stored
+    queue_loses: int = 0  # payloads of the queue that are never stored
+    queue_repeats: int = 0  # payloads of the queue that are stored again, as long after the first time
+    off_ms: int = 0  # how wrong the times of messages are
 
 
 class Standin:
@@ -52,6 +62,10 @@ class Standin:
     def __init__(self, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
         self.stored: list[StatsPayload] = []
+        self.hits: list[Hit] = []
+        self.messages: list[SessionMessage] = []  # with their corrected times
+        self.uploads = 0
+        self.waiting = 0  # payloads in the queue
         self.single_keys: set[str] = set()
         self.streams: dict[str, Stream] = {}
         self.requests = 0
@@ -60,9 +74,32 @@ class Standin:
         self.page_rows = 3  # small, so that paging happens
         self.progress = asyncio.Event()  # set whenever something was stored
 
-    def store(self, body: bytes) -> None:
-        self.stored.append(msgspec.json.decode(body, type=StatsPayload))
+    def store(self, path: str, body: bytes, shift_ms: int = 0) -> None:
+        if path == "/analytics":
+            self.hits.append(msgspec.json.decode(body, type=Hit))
+        elif path == "/sessions":
+            self._message(msgspec.json.decode(body, type=SessionMessage), shift_ms)
+        elif path == "/payloads" and self.faults.queue_loses > 0:
+            self.faults.queue_loses -= 1
+        else:
+            payload = msgspec.json.decode(body, type=StatsPayload)
+            if path == "/payloads" and self.faults.queue_s:
+                times = 2 if self.faults.queue_repeats > 0 else 1
+                self.faults.queue_repeats -= times - 1
+                for number in range(1, times + 1):
+                    self.waiting += 1
+                    asyncio.get_running_loop().call_later(number * self.faults.queue_s, self._apply, payload)
+            else:
+                self.stored.append(payload)
         self.progress.set()
+
+    def _apply(self, payload: StatsPayload) -> None:
+        self.waiting -= 1
+        self.stored.append(payload)
+
+    def _message(self, message: SessionMessage, shift_ms: int) -> None:
+        assert message.time is not None
+        self.messages.append(msgspec.structs.replace(message, time=message.time + shift_ms + self.faults.off_ms))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
@@ -84,36 +121,52 @@ class Standin:
             self.faults.cut_before -= 1
             request.transport.abort()
             return web.Response()
-        key = request.headers["Idempotency-Key"]
+        key = f"{request.path} {request.headers['Idempotency-Key']}"
         replayed = key in self.single_keys
         if not replayed:
             self.single_keys.add(key)
-            self.store(body)
+            if request.path == "/analytics":
+                assert body == b""
+                [kind] = [name for name in ("click", "impression") if name in request.query]
+                hit = {"timestamp": int(request.query["timestamp"]), "user": request.query["user"], "kind": kind}
+                body = msgspec.json.encode(hit)
+            self.store(request.path, body)
         if self.faults.cut_after > 0:
             self.faults.cut_after -= 1
             request.transport.abort()
             return web.Response()
-        return web.Response(status=204, headers={"Idempotent-Replayed": "true"} if replayed else {})
+        status = 202 if request.path == "/payloads" else 204
+        return web.Response(status=status, headers={"Idempotent-Replayed": "true"} if replayed else {})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
-        stream = self.streams.setdefault(request.headers["Idempotency-Key"], Stream())
+        stream = self.streams.setdefault(f"{request.path} {request.headers['Idempotency-Key']}", Stream())
         offset = int(request.headers.get("Stream-Offset", "0"))
         if offset > len(stream.lines):
             return web.json_response({"title": "offset"}, status=409)
         assert not stream.complete
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        status = 202 if request.path == "/payloads" else 200
+        response = web.StreamResponse(status=status, headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        number, rest = offset, b""
+        number, rest, shift_ms, first = offset, b"", 0, True
         async for chunk in request.content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
+                if first and b"sentAt" in line:
+                    first = False
+                    shift_ms = int(time() * 1000) - msgspec.json.decode(line)["sentAt"]
+                    if offset == 0:
+                        number += 1
+                        stream.lines[:1] = [line]
+                        stream.preamble = 1
+                    continue
+                first = False
                 number += 1
                 if number <= len(stream.lines):
                     if stream.lines[number - 1] != line:
                         return web.json_response({"title": "other content"}, status=422)
                     continue
-                self._line(stream, line)
+                self._line(request.path, stream, line, shift_ms)
                 if self.faults.cut_streams and len(stream.lines) >= self.faults.cut_lines:
                     self.faults.cut_streams -= 1
                     request.transport.abort()
@@ -124,16 +177,59 @@ class Standin:
         await response.write(msgspec.json.encode(_summary(stream)) + b"\n")
         return response
 
-    def _line(self, stream: Stream, line: bytes) -> None:
+    def _line(self, path: str, stream: Stream, line: bytes, shift_ms: int) -> None:
         stream.lines.append(line)
         if self.faults.reject_every and len(stream.lines) % self.faults.reject_every == 0:
             stream.rejected.append(len(stream.lines))
         else:
-            self.store(line)
+            self.store(path, line, shift_ms)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """A log: gzip, one message a line, what is stored already left out."""
+        self.uploads += 1
+        if self.faults.busy > 0:
+            self.faults.busy -= 1
+            return web.json_response({"title": "busy"}, status=503, headers={"Retry-After": "0"})
+        first, *lines = (await request.read()).split(b"\n")[:-1]  # aiohttp has unpacked it
+        shift_ms = int(time() * 1000) - msgspec.json.decode(first)["sentAt"]
+        start_ms: int | None = None
+        stored = {(message.session, message.seq) for message in self.messages}
+        for line in lines:
+            message = msgspec.json.decode(line, type=SessionMessage)
+            if start_ms is None:
+                assert message.time is not None
+                start_ms = message.time
+            assert message.elapsed is not None
+            message.time, message.elapsed = start_ms + message.elapsed, None
+            if (message.session, message.seq) not in stored:
+                self._message(message, shift_ms)
+        return web.json_response({"accepted": len(lines), "rejected": 0, "errors": []})
+
+    async def session(self, request: web.Request) -> web.Response:
+        found = [message for message in self.messages if message.session == request.match_info["session"]]
+        if not found:
+            return web.json_response({"title": "unknown"}, status=404)
+        found.sort(key=lambda message: (message.time, message.seq))
+        start = int(request.query.get("next", "0"))
+        size = min(self.page_rows, int(request.query["limit"]))
+        rows = [
+            {"time": datetime.fromtimestamp((message.time or 0) / 1000, UTC), "seq": message.seq}
+            for message in found[start : start + size]
+        ]
+        link = {"Link": f'<?limit={size}&next={start + size}>; rel="next"'} if start + size < len(found) else {}
+        body = msgspec.json.Encoder().encode_lines(rows)
+        return web.Response(body=body, headers={"Content-Type": "application/x-ndjson", **link})
+
+    async def hour(self, request: web.Request) -> web.Response:
+        moment = int(request.query["timestamp"])
+        hits = [hit for hit in self.hits if hit.timestamp // HOUR_MS == moment // HOUR_MS]
+        kinds = [hit.kind for hit in hits]
+        users = len({hit.user for hit in hits})
+        clicks = kinds.count("click") + (self.plants and len(hits) > 0)
+        return web.Response(text=f"unique_users,{users}\nclicks,{clicks}\nimpressions,{kinds.count('impression')}\n")
 
     async def position(self, request: web.Request) -> web.Response:
-        assert request.query["endpoint"] == "/stats"
-        stream = self.streams.get(request.match_info["key"])
+        stream = self.streams.get(f"{request.query['endpoint']} {request.match_info['key']}")
         if stream is None:
             return web.json_response({"title": "unknown"}, status=404)
         position = {"committed": len(stream.lines), "rejected": len(stream.rejected), "complete": stream.complete}
@@ -171,13 +267,16 @@ class Standin:
             row["cdn"] += 1
         return list(table.values())
 
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(text=f"# TYPE {QUEUE_METRIC} gauge\n{QUEUE_METRIC} {self.waiting:.1f}\n")
+
     async def live(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
 
 def _summary(stream: Stream) -> dict[str, Any]:
     return {
-        "accepted": len(stream.lines) - len(stream.rejected),
+        "accepted": len(stream.lines) - len(stream.rejected) - stream.preamble,
         "rejected": len(stream.rejected),
         "errors": [{"line": line, "detail": "rejected on request"} for line in stream.rejected[:100]],
     }
@@ -185,7 +284,12 @@ def _summary(stream: Stream) -> dict[str, Any]:
 
 async def _serve(standin: Standin, port: int) -> web.AppRunner:
     app = web.Application(client_max_size=1 << 26)
-    app.router.add_post("/stats", standin.post)
+    for path in ("/stats", "/payloads", "/analytics", "/sessions"):
+        app.router.add_post(path, standin.post)
+    app.router.add_post("/sessions/logs", standin.upload)
+    app.router.add_get("/sessions/{session}", standin.session)
+    app.router.add_get("/analytics", standin.hour)
+    app.router.add_get("/metrics", standin.metrics)
     app.router.add_get("/stats", standin.stats)
     app.router.add_get("/streams/{key}", standin.position)
     app.router.add_get("/health/live", standin.live)

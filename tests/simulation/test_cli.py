@@ -13,6 +13,7 @@ from simulation import cli
 from simulation.run import Summary
 from tests.simulation.standin import Faults, Standin, serving
 
+KINDS = (*cli.ALL, "all")
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,14 +33,14 @@ async def simulate(*arguments: str | Path) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-def against(faults: Faults, *arguments: str | Path, plants: bool = False) -> tuple[int, str]:
-    """`simulate stats` of a few payloads on a stand-in."""
+def against(faults: Faults, *arguments: str | Path, plants: bool = False, kind: str = "stats") -> tuple[int, str]:
+    """`simulate stats`, or another kind, of a few payloads on a stand-in."""
 
     async def scenario() -> tuple[int, str]:
         async with serving(Standin(faults)) as standin:
             standin.plants = plants
             fixed = ("--url", standin.url, "--count", "400", "--rate", "2000")
-            return await simulate("stats", *fixed, *arguments)
+            return await simulate(kind, *fixed, *arguments)
 
     return asyncio.run(scenario())
 
@@ -52,7 +53,7 @@ def test_a_run_that_agrees_exits_0_and_leaves_its_files(tmp_path: Path) -> None:
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
     assert summary.acknowledged == summary.scheduled == 400
     assert summary.verify is not None
-    assert summary.verify.differences == []
+    assert [verdict.differences for verdict in summary.verify] == [[]]
     assert summary.latency_ms["all"].count == 400
     assert "verified" in output
     assert "\x1b" not in output, "no colours where there is no terminal"
@@ -68,10 +69,48 @@ def test_a_run_that_agrees_exits_0_and_leaves_its_files(tmp_path: Path) -> None:
     assert (status, output) == (0, "")
 
 
-def test_a_planted_difference_exits_1() -> None:
-    status, output = against(Faults(), "--verify", "--quiet", plants=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_every_kind_agrees_and_can_be_compared_later(tmp_path: Path, kind: str) -> None:
+    result, truth = tmp_path / "result.json", tmp_path / "truth.json"
+
+    async def scenario() -> None:
+        async with serving(Standin()) as standin:
+            fixed = (kind, "--url", standin.url, "--count", "400", "--rate", "2000", "--verify")
+            status, output = await simulate(*fixed, "--ledger", truth, "--summary-json", result)
+            assert status == 0, output
+            status, output = await simulate("verify", truth, "--url", standin.url)
+            assert status == 0, output
+            assert output.count("verified:") == (3 if kind == "all" else 1)
+            standin.messages.clear()
+            standin.hits.clear()
+            standin.plants = True
+            status, output = await simulate("verify", truth, "--url", standin.url)
+            assert status == 1, output
+
+    asyncio.run(scenario())
+    summary = msgspec.json.decode(result.read_bytes(), type=Summary)
+    assert (summary.kind, summary.acknowledged) == (kind, 400)
+    assert [part.kind for part in summary.parts] == ([*cli.ALL] if kind == "all" else [])
+    assert sum(part.acknowledged for part in summary.parts) == (400 if kind == "all" else 0)
+
+
+@pytest.mark.parametrize("kind", ["stats", "payloads", "analytics", "all"])
+def test_a_planted_difference_exits_1(kind: str) -> None:
+    status, output = against(Faults(), "--verify", "--quiet", plants=True, kind=kind)
     assert status == 1
     assert "+1" in output
+
+
+def test_times_that_are_off_exit_1() -> None:
+    status, output = against(Faults(off_ms=60_000), "--verify", "--quiet", kind="sessions")
+    assert status == 1
+    assert "milliseconds off" in output
+
+
+def test_one_kind_of_which_nothing_is_acknowledged_is_named() -> None:
+    status, output = against(Faults(refuse=404), kind="all")
+    assert status == 3
+    assert "acknowledged nothing of stats" in output
 
 
 def test_customers_as_they_are_are_compared_with_what_was_there_before() -> None:
@@ -132,6 +171,16 @@ def test_wrong_usage_exits_2_and_says_what_is_right(arguments: list[str], named:
     assert named in result.output
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("stats", ["--clients", "3"]), ("sessions", ["--streams", "3"]), ("analytics", ["--customers-as-is"])],
+)
+def test_options_are_offered_where_they_make_sense(kind: str, arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli.cli, [kind, *arguments])
+    assert result.exit_code == 2
+    assert "No such option" in result.output
+
+
 def test_a_bad_ledger_exits_2(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     result = CliRunner().invoke(cli.cli, ["verify", str(tmp_path / "bad.json")])
@@ -139,19 +188,21 @@ def test_a_bad_ledger_exits_2(tmp_path: Path) -> None:
     assert "not a ledger" in result.output
 
 
-def test_written_traffic_is_the_same_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", cli.ALL)
+def test_written_traffic_is_the_same_each_time(tmp_path: Path, kind: str) -> None:
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     for path, seed in ((first, "4"), (second, "4"), (other, "5")):
-        done = CliRunner().invoke(cli.cli, ["stats", "--seed", seed, "--write", str(path), "--count", "3000"])
+        done = CliRunner().invoke(cli.cli, [kind, "--seed", seed, "--write", str(path), "--count", "3000"])
         assert done.exit_code == 0, done.output
     assert first.read_bytes() == second.read_bytes() != other.read_bytes()
     assert first.read_bytes().count(b"\n") == 3000
 
 
-def test_help_shows_every_option_and_examples() -> None:
-    output = CliRunner().invoke(cli.cli, ["stats", "--help"], terminal_width=200).output
-    assert "simulate stats --rate 2000" in output
-    for option in cli.stats.params:
+@pytest.mark.parametrize("kind", KINDS)
+def test_help_shows_every_option(kind: str) -> None:
+    output = CliRunner().invoke(cli.cli, [kind, "--help"], terminal_width=200).output
+    assert "Exit status" in output
+    for option in cli.cli.commands[kind].params:
         assert option.opts[0] in output
         assert getattr(option, "help", None), f"{option.name} explains itself"
 
@@ -159,7 +210,7 @@ def test_help_shows_every_option_and_examples() -> None:
 def test_examples_of_the_help_are_commands_that_exist() -> None:
     output = CliRunner().invoke(cli.cli, ["--help"]).output
     examples = re.findall(r"^\s+simulate (\w+) (.*)$", output, re.M)
-    assert len(examples) >= 4
+    assert len(examples) >= 6
     for name, arguments in examples:
         known = {flag for option in cli.cli.commands[name].params for flag in option.opts}
         assert set(re.findall(r"--[a-z-]+", arguments)) <= known

@@ -91,10 +91,16 @@ def test_it_runs_for_its_time_shows_numbers_and_proves_them(tmp_path: Path, demo
     demos.append(demo := Demo(tmp_path, 4.0, *STANDIN))
     demo.read_until("Ctrl-C ends it")
     demo.read_until("windows are 5 minutes of reception")
-    shown = demo.read_until(r"acknowledged ([\d,]+) .* window .* cdn .* p2p .* sessions .* lag none")
-    assert int(shown[1].replace(",", "")) > 100
+    shown = demo.read_until(
+        r"acknowledged ([\d,]+) .* window .* cdn .* p2p .* sessions .*"
+        r"  sessions ([\d,]+) messages .*  analytics ([\d,]+) users, .* this hour"
+        r"  queue ([\d,]+) payloads acknowledged, [\d,]+ waiting to be applied  lag none"
+    )
+    assert all(int(number.replace(",", "")) > 5 for number in shown.groups())
     assert demo.end() == 0, demo.output
-    assert "agrees to the byte" in demo.output
+    assert "stats agrees to the byte" in demo.output
+    assert "analytics agrees" in demo.output
+    assert "sessions agree" in demo.output
     assert not listening(demo.port)
     assert (tmp_path / "demo-ledger.json").exists()
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation import ledger as ledgers
-from simulation.ledger import Ledger, LedgerError
+from simulation import saved as ledgers
+from simulation.ledger import Ledger
+from simulation.saved import LedgerError
 from simulation.traffic import StatsPayload
 
 payloads = st.builds(

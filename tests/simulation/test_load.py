@@ -12,7 +12,8 @@ from simulation.ledger import Ledger
 from simulation.load import Load, Settings, Stop
 from simulation.strategies import draw
 from simulation.traffic import customer_name, traffic
-from simulation.verify import Verdict, verify
+from simulation.verdict import Verdict
+from simulation.verify import verify
 from tests.simulation.standin import Faults, Standin, serving
 
 COUNT = 1500
@@ -53,7 +54,8 @@ async def loaded(
         if meanwhile is not None:
             await meanwhile(load, standin, stop)
         await running
-        return Outcome(load, standin, await verify(http, standin.url, ledger.saved()))
+        [verdict] = await verify(http, standin.url, ledger.saved())
+        return Outcome(load, standin, verdict)
 
 
 def balanced(load: Load) -> bool:

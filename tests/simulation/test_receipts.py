@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 
 from simulation.books import Books, Scheduled
 from simulation.ledger import Ledger
+from simulation.message import Message
 from simulation.meter import Meter
 from simulation.receipts import Receipts, Refusal
-from simulation.traffic import Message, StatsPayload
+from simulation.traffic import StatsPayload
 
 
-def written(lines: int) -> tuple[Receipts, Ledger, Meter]:
+def written(lines: int, preamble: bool = False) -> tuple[Receipts, Ledger, Meter]:
     """A stream of lines whose `cdn` is 1 << (line number - 1), so that a sum tells which lines are in it."""
     ledger, meter = Ledger("r", ["c"]), Meter()
-    receipts = Receipts(Books(ledger, meter, clock=lambda: 0.0))
+    receipts = Receipts(Books(ledger, meter, clock=lambda: 0.0), preamble=preamble)
     for index in range(lines):
         payload = StatsPayload(f"t{index}", "c", "x", 1, 0, 1 << index, 10**6)
         receipts.open.append(Scheduled(0.0, Message(0.0, payload, b"{}", 0, index, True)))
@@ -43,6 +44,20 @@ def test_every_line_is_booked_once(data: st.DataObject) -> None:
     summary = {"accepted": lines - len(bad), "rejected": len(bad), "errors": [{"line": b, "detail": ""} for b in bad]}
     assert receipts.read(msgspec.json.encode(summary)) is True
     assert acknowledged(ledger) == bits(set(range(1, lines + 1)) - bad)
+    assert (meter.acknowledged, meter.rejected, meter.unknown) == (lines - len(bad), len(bad), 0)
+
+
+@given(st.integers(1, 20), st.data())
+def test_a_preamble_is_a_line_and_no_message(lines: int, data: st.DataObject) -> None:
+    bad = data.draw(st.sets(st.integers(2, lines + 1)))
+    receipts, ledger, meter = written(lines, preamble=True)
+    assert receipts.lines == lines + 1
+    for step in sorted(data.draw(st.sets(st.integers(0, lines + 1)))):
+        receipts.receipt(step, len([number for number in bad if number <= step]))
+        assert receipts.lines == lines + 1
+    summary = {"accepted": lines - len(bad), "rejected": len(bad), "errors": [{"line": b} for b in bad]}
+    assert receipts.read(msgspec.json.encode(summary)) is True
+    assert acknowledged(ledger) == bits({number - 1 for number in range(2, lines + 2)} - {b - 1 for b in bad})
     assert (meter.acknowledged, meter.rejected, meter.unknown) == (lines - len(bad), len(bad), 0)
 
 

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from collector.messages.payload import Payload
+from simulation.message import Message
 from simulation.strategies import draw
-from simulation.traffic import MAX_SESSION_S, Message, StatsPayload, payloads_per_s, traffic
+from simulation.traffic import MAX_SESSION_S, StatsPayload, payloads_per_s, traffic
 
 INTERVAL_MS = 30_000
 
@@ -18,7 +19,7 @@ def bodies(seed: int, run: str = "r", count: int = 5000) -> list[tuple[float, by
     return [(message.offset_s, message.body, message.key, message.streamed) for message in messages]
 
 
-def sample(count: int = 30_000, **options: float) -> list[Message]:
+def sample(count: int = 30_000, **options: float) -> list[Message[StatsPayload]]:
     return list(islice(traffic(draw(3), seed=3, run="r", **options), count))  # type: ignore[arg-type]
 
 
@@ -54,7 +55,7 @@ def test_the_devices_words_are_the_server_s() -> None:
 
 
 def test_sessions_report_every_thirty_seconds_and_a_last_time() -> None:
-    sessions: dict[str, list[Message]] = defaultdict(list)
+    sessions: dict[str, list[Message[StatsPayload]]] = defaultdict(list)
     offset_s = 0.0
     for message in sample():
         assert message.offset_s >= offset_s

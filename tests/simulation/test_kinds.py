@@ -1,0 +1,197 @@
+"""Every kind of traffic against a real local server that is busy, cuts connections and loses things: the books agree,
+or say where they don't.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from simulation import verify as verification
+from simulation.client import connect
+from simulation.clients import LOG_MESSAGES
+from simulation.fleet import Fleet
+from simulation.hits import HOUR_MS
+from simulation.kinds import KINDS, Ledgers
+from simulation.load import Settings, Stop
+from simulation.options import Options
+from simulation.run import fleet
+from simulation.strategies import draw
+from simulation.verdict import Verdict, differing
+from tests.simulation.standin import Faults, Standin, serving
+
+ALL = tuple(KINDS)
+CLIENTS = 8
+
+
+@dataclass
+class Outcome:
+    loads: Fleet
+    standin: Standin
+    verdicts: list[Verdict]
+    said: list[str]
+
+
+async def loaded(
+    standin: Standin,
+    *kinds: str,
+    count: int = 600,
+    rate: float = 2000.0,
+    speed: float = 600.0,
+    settle_s: float = 20.0,
+    run: str = "run",
+    meanwhile: Callable[[Standin, Stop], Awaitable[None]] | None = None,
+) -> Outcome:
+    """Send, and compare. The high speed makes networks fail every second or so."""
+    said: list[str] = []
+    async with serving(standin), connect() as http:
+        settings = Settings(url=standin.url, connections=4, clients=CLIENTS, settle_s=settle_s, rotate_lines=100)
+        options = Options(draw(1), 1, run, settings, kinds, speed, rate, None, count)
+        ledgers, stop = Ledgers(options), Stop()
+        await ledgers.look(http)
+        loads = fleet(http, options, ledgers, stop)
+        running = asyncio.create_task(loads.run())
+        if meanwhile is not None:
+            await meanwhile(standin, stop)
+        await running
+        return Outcome(loads, standin, await verification.verify(http, standin.url, ledgers.saved(), said.append), said)
+
+
+def balanced(outcome: Outcome) -> bool:
+    meters = [outcome.loads.meter, *(load.meter for load in outcome.loads.loads.values())]
+    return all(m.scheduled == m.acknowledged + m.rejected + m.unknown + m.dropped for m in meters)
+
+
+@pytest.mark.parametrize(
+    ("name", "faults"),
+    [
+        ("none", Faults()),
+        ("busy", Faults(busy=10)),
+        ("cut", Faults(cut_before=10, cut_after=10, cut_streams=6, cut_lines=20)),
+        ("slow queue", Faults(queue_s=1.0)),
+    ],
+)
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in ALL), ALL], ids="-".join)
+def test_the_ledger_agrees_with_the_server(name: str, faults: Faults, kinds: tuple[str, ...]) -> None:
+    # A copy, since the server counts them down.
+    outcome = asyncio.run(loaded(Standin(Faults(**vars(faults))), *kinds))
+    standin, meter = outcome.standin, outcome.loads.meter
+    assert not differing(outcome.verdicts)
+    assert meter.acknowledged == meter.scheduled == 600
+    assert balanced(outcome)
+    assert len(standin.stored) + len(standin.hits) + len(standin.messages) == 600
+    assert sum(verdict.acknowledged for verdict in outcome.verdicts) == 600
+    expected = {"stats", "analytics", "sessions"} if len(kinds) == 4 else {*kinds} - {"payloads"} or {"stats"}
+    assert {verdict.kind for verdict in outcome.verdicts} == expected
+    if name == "none":
+        assert (meter.errors, meter.retries) == ({}, 0)
+
+
+def test_clients_upload_what_they_could_not_stream_and_what_they_did() -> None:
+    outcome = asyncio.run(loaded(Standin(), "sessions", rate=400.0, count=1200))
+    standin = outcome.standin
+    assert standin.uploads > CLIENTS / 2
+    streamed = sum(len(stream.lines) - stream.preamble for stream in standin.streams.values())
+    assert 0 < streamed < 1200, "what was not streamed came by upload"
+    assert all(stream.preamble for stream in standin.streams.values())
+    assert len(standin.streams) == CLIENTS, "a stream stays the same however often it is cut"
+    assert len(standin.messages) == 1200
+    assert not differing(outcome.verdicts)
+
+
+def test_the_oldest_of_a_full_log_are_dropped_if_they_were_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LOG_MESSAGES > 100
+    monkeypatch.setattr("simulation.clients.LOG_MESSAGES", 2)
+    outcome = asyncio.run(loaded(Standin(), "sessions", rate=400.0, count=1200))
+    assert outcome.loads.meter.dropped > 0
+    assert balanced(outcome)
+    assert not differing(outcome.verdicts)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_second_stop_gives_up_at_once_and_every_message_is_booked(kind: str) -> None:
+    async def press_twice(standin: Standin, stop: Stop) -> None:
+        await asyncio.wait_for(standin.progress.wait(), 10)
+        standin.faults.silent = True
+        standin.faults.busy = 10**6
+        stop.press()
+        stop.press()
+
+    outcome = asyncio.run(loaded(Standin(), kind, count=10**6, settle_s=3600, meanwhile=press_twice))
+    assert balanced(outcome)
+    assert not differing(outcome.verdicts)
+
+
+def test_one_kind_that_is_done_does_not_stop_the_others() -> None:
+    async def scenario() -> Fleet:
+        async with serving(Standin()) as standin, connect() as http:
+            settings = Settings(url=standin.url, clients=CLIENTS)
+            options = Options(draw(1), 1, "run", settings, ("stats", "analytics"), rate=200.0, duration_s=1.0)
+            loads = fleet(http, options, Ledgers(options), Stop())
+            await loads.run()
+            return loads
+
+    loads = asyncio.run(scenario())
+    assert all(load.meter.acknowledged > 50 for load in loads.loads.values())
+
+
+def test_what_the_queue_loses_is_missed_after_a_bounded_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "QUEUE_S", 1.2)
+    monkeypatch.setattr(verification, "SAY_AFTER_S", 0.1)
+    outcome = asyncio.run(loaded(Standin(Faults(queue_loses=3)), "payloads"))
+    assert differing(outcome.verdicts)
+    assert "until the queue is consumed" in outcome.said[0]
+
+
+def test_what_the_queue_applies_twice_is_found_though_nothing_is_missing_before() -> None:
+    outcome = asyncio.run(loaded(Standin(Faults(queue_s=1.0, queue_repeats=1)), "payloads"))
+    assert differing(outcome.verdicts)
+
+
+def test_a_queue_that_stores_too_much_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "QUEUE_S", 3600.0)
+    standin = Standin()
+    standin.plants = True
+    assert differing(asyncio.run(loaded(standin, "payloads")).verdicts)
+
+
+def test_times_that_are_off_are_found() -> None:
+    outcome = asyncio.run(loaded(Standin(Faults(off_ms=60_000)), "sessions"))
+    fields = {difference.field for verdict in outcome.verdicts for difference in verdict.differences}
+    assert fields == {"milliseconds off"}
+
+
+def test_hours_that_others_wrote_to_before_are_told_apart() -> None:
+    async def twice() -> list[Verdict]:
+        standin = Standin()
+        return [(await loaded(standin, "analytics", run=name)).verdicts[0] for name in ("first", "second")]
+
+    for verdict in asyncio.run(twice()):
+        assert verdict.differences == []
+        assert verdict.acknowledged == 600
+
+
+def test_a_run_with_customers_as_they_are_shares_them_between_stats_and_the_queue() -> None:
+    async def scenario() -> list[Verdict]:
+        async with serving(Standin()) as standin, connect() as http:
+            settings = Settings(url=standin.url)
+            options = Options(draw(1), 1, "run", settings, ("stats", "payloads"), rate=2000.0, count=600)
+            options = msgspec.structs.replace(options, own_customers=False)
+            ledgers = Ledgers(options)
+            assert set(ledgers.stats.customers) == set(draw(1).customers)
+            await fleet(http, options, ledgers, Stop()).run()
+            return await verification.verify(http, standin.url, ledgers.saved())
+
+    [verdict] = asyncio.run(scenario())
+    assert verdict.differences == []
+    assert verdict.acknowledged == 600
+
+
+def test_parts_of_the_rate_and_of_the_count_add_up() -> None:
+    options = Options(draw(1), 1, "run", Settings(url=""), ALL, rate=100.0, count=10, start_ms=HOUR_MS)
+    parts = [options.of(kind) for kind in ALL]
+    assert [part.count for part in parts] == [3, 3, 2, 2]
+    assert [part.rate for part in parts] == [25.0] * 4
+    assert {part.start_ms for part in parts} == {HOUR_MS}
