@@ -47,7 +47,10 @@ def main(rows: int, rounds: int, seconds: int, name: str | None, only: tuple[str
                     folder("bench") as path,
                     # A checkpoint in the middle would hit one side of a pair by chance.
                     engine.private_server(max_wal_size="8GB") as database,
-                    ServerProcess(database.url, path / "collector.log") as server,
+                    # The queue is measured with consumers of its own.
+                    ServerProcess(
+                        database.url, path / "collector.log", environment={"COLLECTOR_CONSUME": "false"}
+                    ) as server,
                 ):
                     PARTS[part](
                         Bench(
@@ -63,7 +66,7 @@ def main(rows: int, rounds: int, seconds: int, name: str | None, only: tuple[str
                     )
     finally:
         engines.close()
-    click.echo("\n".join(table.lines))
+        click.echo("\n".join(table.lines))
     cores = os.cpu_count()
     system = f"{platform.system()} {platform.machine()}"
     click.echo(f"\n{engine.version}, Python {platform.python_version()}, {cores} cores, {system}")
