@@ -4,6 +4,7 @@ A client's clock may be wrong. Where a request's first line says what it showed 
 corrected by what it was off. Pure: no I/O.
 """
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -103,7 +104,7 @@ class _Sessions:
         return seen
 
 
-class _Reader(Generic[Row]):
+class _Reader(ABC, Generic[Row]):
     """Reads the lines of one request. `kept_days` is how old a message may be."""
 
     def __init__(self, decoder: Decoder[Row], kept_days: float) -> None:
@@ -155,8 +156,9 @@ class _Reader(Generic[Row]):
                 return "invalid", wrong
         return self._place(row, received_ms)
 
+    @abstractmethod
     def _place(self, row: Row, received_ms: int) -> Reason | None:
-        raise NotImplementedError
+        """Check the message's number, and set its time; returns why it cannot be accepted, or None."""
 
     def _set_time(self, row: Row, time_ms: float, received_ms: int) -> Reason | None:
         """Set the message's corrected time, if it is within bounds."""
