@@ -37,11 +37,15 @@ def lines_of(event: Part) -> int:
     return event.lines if isinstance(event, Block) else 1
 
 
-def first_line(block: Block) -> tuple[bytes, Block | None]:
-    """The block's first line without its newline, and the rest of the block."""
-    end = block.data.index(b"\n")
-    rest = block.data[end + 1 :]
-    return block.data[:end], Block(rest, block.lines - 1) if rest else None
+def first_line(block: Block) -> bytes:
+    """The block's first line, without its newline."""
+    return block.data[: block.data.index(b"\n")]
+
+
+def after_first_line(block: Block) -> Block | None:
+    """The rest of the block."""
+    rest = block.data[block.data.index(b"\n") + 1 :]
+    return Block(rest, block.lines - 1) if rest else None
 
 
 class Lines:

@@ -1,7 +1,5 @@
 """/analytics: clicks and impressions, one by its query; and the hours they add up to."""
 
-import csv
-import io
 import re
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,6 +15,7 @@ from collector.body import Receive
 from collector.errors import BadRequest, StoreError, Unavailable
 from collector.messages.hit import parse_hit, parse_timestamp
 from collector.routes.ingest import Ingest
+from collector.routes.pages import HEADERS, as_csv
 from collector.routes.parameters import known_only
 from collector.routes.responses import Send, send_problem, send_whole
 from collector.service import Service
@@ -124,22 +123,13 @@ async def get_hours(
     rows = await service.store.hours.between(since, until, MAX_HOURS + 1)
     if len(rows) > MAX_HOURS:
         raise BadRequest(f"from, to: more than {MAX_HOURS} hours have something; ask for fewer")
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
     if "text/csv" in request.headers.get("accept", ""):
-        return Response(_csv(rows), media_type="text/csv", headers=headers)
+        lines = [(f"{hour:%Y-%m-%dT%H:%M:%SZ}", *counts) for hour, *counts in rows]
+        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=HEADERS)
     body = msgspec.json.encode(Hours([Hour(*row) for row in rows]))
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type="application/json", headers=HEADERS)
 
 
 def as_text(counts: Counts) -> bytes:
     """Three lines, as the contract has them."""
     return b"unique_users,%d\nclicks,%d\nimpressions,%d\n" % (counts.unique_users, counts.clicks, counts.impressions)
-
-
-def _csv(rows: list[tuple[Any, ...]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
-    writer.writerow(COLUMNS)
-    for hour, *counts in rows:
-        writer.writerow((hour.strftime("%Y-%m-%dT%H:%M:%SZ"), *counts))
-    return text.getvalue().encode()

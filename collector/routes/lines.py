@@ -11,7 +11,7 @@ from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
 from collector.body import Decompressor, Receive, decompressor, pieces
 from collector.endpoints import Endpoint
 from collector.errors import BadRequest, Problem, Unavailable
-from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, first_line, lines_of
+from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, after_first_line, first_line, lines_of
 from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
 from collector.routes.receipts import Receipts
@@ -142,12 +142,10 @@ class LinesRequest:
     async def _take_first(self, event: Event) -> None:
         """The first line may be a preamble: a line of the stream, but in front of a rest only repeated."""
         rest: Event | None = event
-        if isinstance(event, Block):
-            line, after = first_line(event)
-            if self._reader.preamble(line, self._service.now_ms()):
-                rest = after
-                if not self._position:
-                    await self._take(Preamble())
+        if isinstance(event, Block) and self._reader.preamble(first_line(event), self._service.now_ms()):
+            rest = after_first_line(event)
+            if not self._position:
+                await self._take(Preamble())
         if rest is not None:
             await self._take(rest)
 
@@ -156,7 +154,7 @@ class LinesRequest:
         segment = self._segment()
         if self._resumption is not None:
             new = self._resumption.admit(event)
-            self._count_repeated(event, new)
+            self._pass_over(event, new)
             self._position = self._resumption.position
             if new is None:
                 return
@@ -180,7 +178,8 @@ class LinesRequest:
     def _segment(self) -> Segment:
         return Segment(self._source, self._endpoint.path, self._service.now_ms(), [], table=self._endpoint.table)
 
-    def _count_repeated(self, event: Part, new: Part | None) -> None:
+    def _pass_over(self, event: Part, new: Part | None) -> None:
+        """What of the event is stored already: counted, and shown to the reader."""
         if new is event:
             return
         if isinstance(event, Block):

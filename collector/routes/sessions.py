@@ -1,9 +1,8 @@
 """GET /sessions/{session}: the messages of a session."""
 
-import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, Response, get
@@ -12,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
+from collector.routes.pages import NOT_OURS, decode_cursor, encode_cursor, page
 from collector.routes.parameters import known_only, storable
 from collector.service import Service
 from collector.store.sessions import SessionQuery, SessionRow
@@ -74,16 +74,7 @@ async def get_session(
     )
     rows = await service.store.session(query)
     cursor = _cursor(rows[:limit], query) if len(rows) > limit else None
-    messages = [_message(row) for row in rows[:limit]]
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
-    if cursor is not None:
-        parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "next"]
-        headers["Link"] = f'<?{urlencode([*parameters, ("next", cursor)])}>; rel="next"'
-    if "application/x-ndjson" in request.headers.get("accept", ""):
-        body = msgspec.json.Encoder().encode_lines(messages)
-        return Response(body, media_type="application/x-ndjson", headers=headers)
-    body = msgspec.json.encode({"rows": messages, "next": cursor})
-    return Response(body, media_type="application/json", headers=headers)
+    return page(request, [_message(row) for row in rows[:limit]], cursor)
 
 
 def _session(request: Request[Any, Any, Any]) -> str:
@@ -112,8 +103,7 @@ def _cursor(rows: list[SessionRow], query: SessionQuery) -> str:
     given = sum(1 for row in rows if _place(row) == last)
     if given == len(rows) and query.at == last:
         given += query.given
-    document = msgspec.json.encode((*last, given))
-    return base64.urlsafe_b64encode(document).decode().rstrip("=")
+    return encode_cursor((*last, given))
 
 
 def _place(row: SessionRow) -> tuple[datetime, int]:
@@ -121,12 +111,7 @@ def _place(row: SessionRow) -> tuple[datetime, int]:
 
 
 def _parse_cursor(text: str) -> tuple[datetime, int, int]:
-    try:
-        text = text[:CURSOR_MAX_CHARACTERS]
-        document = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        time, seq, given = msgspec.json.decode(document, type=tuple[datetime, int, int])
-    except (ValueError, msgspec.MsgspecError, RecursionError) as exc:
-        raise BadRequest("next: not a cursor that this collector gave") from exc
+    time, seq, given = decode_cursor(text, tuple[datetime, int, int], CURSOR_MAX_CHARACTERS)
     if time.tzinfo is None or time.year < 1970 or not -1 <= seq < 2**63 or not 0 <= given < 2**63:
-        raise BadRequest("next: not a cursor that this collector gave")
+        raise BadRequest(NOT_OURS)
     return time, seq, given

@@ -1,11 +1,7 @@
 """GET /stats: windows of 5 minutes by customer and content."""
 
-import base64
-import csv
-import io
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, get
@@ -14,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
+from collector.routes.pages import NOT_OURS, as_csv, decode_cursor, encode_cursor, page, page_headers
 from collector.routes.parameters import known_only, storable
 from collector.service import Service
 from collector.store.reading import StatsQuery, StatsRow
@@ -82,18 +79,10 @@ async def get_stats(
     rows = await service.store.stats(query)
     cursor = _cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
-    if cursor is not None:
-        parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "next"]
-        headers["Link"] = f'<?{urlencode([*parameters, ("next", cursor)])}>; rel="next"'
-    accept = request.headers.get("accept", "")
-    if "text/csv" in accept:
-        return Response(_csv(rows), media_type="text/csv", headers=headers)
-    if "application/x-ndjson" in accept:
-        body = msgspec.json.Encoder().encode_lines([_window(row) for row in rows])
-        return Response(body, media_type="application/x-ndjson", headers=headers)
-    body = msgspec.json.encode({"rows": [_window(row) for row in rows], "next": cursor})
-    return Response(body, media_type="application/json", headers=headers)
+    if "text/csv" in request.headers.get("accept", ""):
+        lines = [(f"{row.time:%Y-%m-%dT%H:%M:%SZ}", *msgspec.structs.astuple(row)[1:]) for row in rows]
+        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=page_headers(request, cursor))
+    return page(request, [_window(row) for row in rows], cursor)
 
 
 def _window(row: StatsRow) -> dict[str, object]:
@@ -108,30 +97,12 @@ def _window(row: StatsRow) -> dict[str, object]:
     }
 
 
-def _csv(rows: list[StatsRow]) -> bytes:
-    text = io.StringIO()
-    # RFC 4180: lines end with CRLF, and the writer puts quotes around a field that has either of its characters.
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        time = row.time.strftime("%Y-%m-%dT%H:%M:%SZ")
-        writer.writerow((time, row.customer, row.content, row.cdn, row.p2p, row.sessions))
-    return text.getvalue().encode()
-
-
 def _cursor(row: StatsRow) -> str:
-    """Names a row, so that a page can go on after it whatever has come in between."""
-    document = msgspec.json.encode((row.time, row.customer, row.content))
-    return base64.urlsafe_b64encode(document).decode().rstrip("=")
+    return encode_cursor((row.time, row.customer, row.content))
 
 
 def _parse_cursor(text: str) -> tuple[datetime, str, str]:
-    try:
-        text = text[:CURSOR_MAX_CHARACTERS]
-        document = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        time, customer, content = msgspec.json.decode(document, type=tuple[datetime, str, str])
-    except (ValueError, msgspec.MsgspecError, RecursionError) as exc:
-        raise BadRequest("next: not a cursor that this collector gave") from exc
+    time, customer, content = decode_cursor(text, tuple[datetime, str, str], CURSOR_MAX_CHARACTERS)
     if time.tzinfo is None or time.year < CURSOR_FIRST_YEAR or "\0" in customer + content:
-        raise BadRequest("next: not a cursor that this collector gave")
+        raise BadRequest(NOT_OURS)
     return time, customer, content

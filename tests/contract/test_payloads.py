@@ -3,14 +3,14 @@ whether the queue is a table or a topic.
 """
 
 import gzip
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from collector.messages.payload import Payload
 from tests.contract.driver import NDJSON, App, Table, payload, running, unique
+from tests.faults.books import await_true
 from tests.harness.broker import Broker
 from tests.strategies import encoded
 
@@ -30,22 +30,14 @@ def app(request: pytest.FixtureRequest, module_url: str) -> Iterator[App]:
         yield application
 
 
-def awaited(condition: Callable[[], bool]) -> None:
-    """The queue is processed soon, not at once."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def processed(app: App, table: Table, customer: str, count: int) -> None:
     """So many rows, and no more of them even after what was put behind them."""
-    awaited(lambda: len(table.payloads(customer)) >= count)
+    await_true(lambda: len(table.payloads(customer)) >= count, DEADLINE_S)
     behind = unique("behind")
     partitions = 12  # a token for every partition, most likely
     for number in range(partitions):
         assert app.single(payload(behind, number), path=PATH).status == 202
-    awaited(lambda: len(table.payloads(behind)) == partitions)
+    await_true(lambda: len(table.payloads(behind)) == partitions, DEADLINE_S)
     assert len(table.payloads(customer)) == count
 
 
@@ -63,7 +55,7 @@ def test_reception_is_the_moment_of_the_request(app: App, table: Table) -> None:
     app.single(payload(customer, 1), path=PATH)
     app.clock.advance(3600)
     app.stream([payload(customer, 2)], path=PATH)
-    awaited(lambda: len(table.payloads(customer)) == 2)
+    await_true(lambda: len(table.payloads(customer)) == 2, DEADLINE_S)
     rows = table.rows("SELECT received_at FROM payload WHERE customer = %s ORDER BY p2p", customer)
     assert [row[0] for row in rows] == [
         datetime.fromtimestamp(boundary + after, UTC).replace(microsecond=123_000) for after in (0, 3600)
@@ -89,7 +81,7 @@ def test_lines_are_stored_as_they_were_sent(app: App, table: Table) -> None:
     ]
     sent.append(payload(customer, 2**63 - 1, cdn=2**63 - 1, session_duration=0))
     assert app.stream(sent, path=PATH).json()["accepted"] == len(sent)
-    awaited(lambda: len(table.payloads(customer)) == len(sent))
+    await_true(lambda: len(table.payloads(customer)) == len(sent), DEADLINE_S)
     assert table.payloads(customer) == sent
 
 
@@ -139,7 +131,7 @@ def test_keys_belong_to_an_endpoint(app: App, table: Table) -> None:
     assert app.single(payload(customer), key=key).status == 204
     answer = app.single(payload(customer), path=PATH, key=key)
     assert (answer.status, REPLAYED in answer.headers) == (202, False)
-    awaited(lambda: len(table.payloads(customer)) == 2)
+    await_true(lambda: len(table.payloads(customer)) == 2, DEADLINE_S)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +163,10 @@ def test_a_session_counts_once_by_either_endpoint(app: App, table: Table) -> Non
     customer = unique("acme")
     starting = payload(customer, session_duration=1000)
     assert app.stream([starting] * 3, path=PATH).json()["accepted"] == 3
-    awaited(lambda: len(table.payloads(customer)) == 3)
+    await_true(lambda: len(table.payloads(customer)) == 3, DEADLINE_S)
     assert app.single(starting).status == 204
     app.single(starting, path=PATH)
-    awaited(lambda: len(table.payloads(customer)) == 5)
+    await_true(lambda: len(table.payloads(customer)) == 5, DEADLINE_S)
     flagged = table.rows("SELECT started FROM payload WHERE customer = %s AND started", customer)
     assert len(flagged) == 1
 
@@ -207,4 +199,4 @@ def test_received_is_what_became_of_it(app: App) -> None:
 
         return total("received"), total("stored", "rejected", "repeated")
 
-    awaited(lambda: counts()[0] > 0 and counts()[0] == counts()[1])
+    await_true(lambda: counts()[0] > 0 and counts()[0] == counts()[1], DEADLINE_S)
