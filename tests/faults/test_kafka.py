@@ -28,7 +28,7 @@ SESSION_S = 1.5
 """A consumer that is silent for longer is out of the group."""
 PROCESSED_S = 60.0
 SINGLE_WAIT_S = 1.0
-GRACE_S = 2.5
+GRACE_S = 7.0
 
 
 class Group:

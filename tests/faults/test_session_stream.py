@@ -1,5 +1,6 @@
 """Sessions while nothing can be stored, or collectors die: sockets are not read, and every message is stored once."""
 
+import functools
 import http.client
 import json
 import threading
@@ -7,9 +8,10 @@ import time
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from tests.conftest import Serve
-from tests.faults.books import balanced
+from tests.faults.books import await_true, balanced
 from tests.faults.test_memory import taken_until_it_stalls
 from tests.harness.client import NDJSON
 from tests.harness.server import ServerProcess
@@ -18,7 +20,8 @@ from tests.harness.wire import Wire
 CHUNK_LINES = 4_096
 CHUNKS_AFTER = 3
 PEAK_BYTES = 150_000_000
-VISIBLE_S = 2.0
+VISIBLE_S = 60.0
+"""For one that never is; how long it takes is measured by the benchmarks."""
 LOG_LINES = 60_000
 ROUNDS = 3
 RETRY_S = 60.0
@@ -43,6 +46,12 @@ def numbers(url: str, session: str) -> tuple[int, int, int]:
         ).fetchone()
     assert row is not None
     return row
+
+
+def visible(connection: psycopg.Connection[TupleRow], count: int) -> bool:
+    """Whether so many live messages can be read."""
+    query = "SELECT count(*) FROM session_message WHERE event = 'live'"
+    return connection.execute(query).fetchone() == (count,)
 
 
 @pytest.mark.timeout(300)
@@ -72,7 +81,7 @@ def test_a_live_stream_waits_while_the_table_is_locked_and_loses_nothing(serve: 
     assert server.peak_bytes() < PEAK_BYTES
 
 
-def test_a_message_is_visible_soon_although_logs_are_uploaded(serve: Serve, best_database_url: str) -> None:
+def test_live_messages_get_in_between_uploads_of_logs(serve: Serve, best_database_url: str) -> None:
     """Live messages wait for the transaction of a log, not for the log."""
     server = serve(best_database_url)
     done = threading.Event()
@@ -89,25 +98,20 @@ def test_a_message_is_visible_soon_although_logs_are_uploaded(serve: Serve, best
     thread = threading.Thread(target=upload)
     thread.start()
     wire = Wire(server.client.address, path="/sessions")
-    waited: list[float] = []
+    beside = 0
     with psycopg.connect(best_database_url, autocommit=True) as connection:
         number = 0
         while not done.is_set() or number < 5:
             # Of the same sessions, so that the locks are the same.
             wire.send(b'{"session":"logged-%d","seq":%d,"event":"live"}\n' % (number % 200, number))
-            began = time.monotonic()
-            query = "SELECT count(*) FROM session_message WHERE event = 'live'"
-            while connection.execute(query).fetchone() != (number + 1,):
-                assert time.monotonic() - began < 10 * VISIBLE_S
-                time.sleep(0.01)
-            waited.append(time.monotonic() - began)
             number += 1
+            await_true(functools.partial(visible, connection, number), VISIBLE_S)
+            beside += not done.is_set()
     thread.join()
     wire.end()
     assert wire.rest()[-1]["accepted"] == number
     assert logs == [LOG_LINES] * 3
-    assert max(waited) < VISIBLE_S, f"{max(waited):.2f} s until a message was visible"
-    print(f"{number} messages beside {len(logs)} uploads, at most {max(waited) * 1000:.0f} ms until visible")
+    assert beside > len(logs), "live messages waited for whole uploads"
 
 
 def post(server: ServerProcess, path: str, data: bytes, **headers: str) -> int:
