@@ -23,6 +23,8 @@ from collector.settings import Settings
 EXPIRE_EVERY_S = 0.25
 LONGEST_SLEEP_S = 0.02
 """While a batch gathers: it may be full, or the end have come, before its age is reached."""
+FREE_AFTER_S = 0.005
+"""By then the database is at work on the next batch."""
 RATE_WEIGHT = 0.2
 """Of the newest transaction in the moving average of rows a second."""
 
@@ -165,6 +167,8 @@ class Writer:
                 await self._committer.commit(batch)
             finally:
                 self._backlog.release(batch)
+                # To free a large batch takes milliseconds, which the next one is not to wait for.
+                asyncio.get_running_loop().call_later(FREE_AFTER_S, batch.clear)
                 self._show_backlog()
                 self._room.set()
 

@@ -1,6 +1,6 @@
 """Payloads: which of them start a session, and COPY into `payload`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from collector.batch import Segment
 from collector.messages.payload import STARTING_MS, Payload
@@ -8,6 +8,9 @@ from collector.rows import PAYLOAD_COLUMNS, encode_csv, encode_text
 from collector.store.copying import copy_blocks
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
+
+Block = tuple[list[Payload], int, bool]
+"""Rows, their moment of reception in epoch milliseconds, and whether each starts a session."""
 
 _COPY = f"COPY payload ({', '.join(PAYLOAD_COLUMNS)}) FROM STDIN"
 
@@ -18,10 +21,18 @@ async def write(connection: Connection, segments: list[Segment], known: KnownKey
 
 
 async def store(connection: Connection, segments: list[Segment], known: KnownKeys) -> list[str]:
-    """The same, for whatever table's writer; returns the tokens that are in session_token once this is committed."""
-    candidates = _candidates(segments, known)
-    tokens = sorted(candidates)
-    await _copy(connection, segments, await _started(connection, tokens, candidates))
+    """The same, for whatever table's writer; returns the tokens that are in session_token once this is committed.
+
+    Most rows start nothing. They go first, and which ones may start a session is found out on the way, while the
+    database is at work; their tokens are locked for the shorter, too.
+    """
+    candidates: list[tuple[int, list[Payload]]] = []
+    await _copy(connection, _without_candidates(segments, known, candidates))
+    if not candidates:
+        return []
+    tokens = sorted({row.token for _, rows in candidates for row in rows})
+    cursor = await connection.execute(QUERIES["start_tokens"], {"tokens": as_json(tokens)})
+    await _copy(connection, _by_started(candidates, {token for (token,) in await cursor.fetchall()}))
     return tokens
 
 
@@ -36,48 +47,44 @@ def small_batch(rows: list[Payload], known: KnownKeys) -> dict[str, object]:
     return {"candidates": as_json(candidates)}
 
 
-def _candidates(segments: list[Segment], known: KnownKeys) -> dict[str, tuple[int, int]]:
-    """Payloads that may start a session, the first one of each token that is not known yet: its segment's number, and
-    its own within that segment.
+def _without_candidates(
+    segments: list[Segment], known: KnownKeys, candidates: list[tuple[int, list[Payload]]]
+) -> Iterator[Block]:
+    """Rows of each segment that start no session for certain; the others go into `candidates`, with their moment of
+    reception.
     """
-    candidates: dict[str, tuple[int, int]] = {}
-    for number, segment in enumerate(segments):
-        for at, row in enumerate(segment.rows):
-            if row.session_duration < STARTING_MS and row.token not in known:
-                candidates.setdefault(row.token, (number, at))
-    return candidates
+    for segment in segments:
+        rows: list[Payload] = segment.rows
+        maybe = [row for row in rows if row.session_duration < STARTING_MS and row.token not in known]
+        if maybe:
+            candidates.append((segment.received_ms, maybe))
+            left_out = set(map(id, maybe))
+            rows = [row for row in rows if id(row) not in left_out]
+        if rows:
+            yield rows, segment.received_ms, False
 
 
-async def _started(
-    connection: Connection, tokens: list[str], candidates: dict[str, tuple[int, int]]
-) -> dict[int, list[int]]:
-    """The payloads that do start a session: of segments by number, in order."""
-    started: dict[int, list[int]] = {}
-    if tokens:
-        cursor = await connection.execute(QUERIES["start_tokens"], {"tokens": as_json(tokens)})
-        for number, at in sorted([candidates[token] for (token,) in await cursor.fetchall()]):
-            started.setdefault(number, []).append(at)
-    return started
+def _by_started(candidates: list[tuple[int, list[Payload]]], started: set[str]) -> Iterator[Block]:
+    """The candidates as blocks: of each token that has started its session now, the first one did."""
+    for received_ms, rows in candidates:
+        others = []
+        starting = []
+        for row in rows:
+            if row.token in started:
+                started.remove(row.token)
+                starting.append(row)
+            else:
+                others.append(row)
+        for block, begins in ((others, False), (starting, True)):
+            if block:
+                yield block, received_ms, begins
 
 
-async def _copy(connection: Connection, segments: list[Segment], started: dict[int, list[int]]) -> None:
+async def _copy(connection: Connection, blocks: Iterable[Block]) -> None:
     await copy_blocks(
         connection,
         _COPY,
-        _by_started(segments, started),
+        blocks,
         lambda block: encode_csv(block[0], block[1], started=block[2]),
         lambda block: encode_text(block[0], block[1], started=block[2]),
     )
-
-
-def _by_started(segments: list[Segment], started: dict[int, list[int]]) -> Iterator[tuple[list[Payload], int, bool]]:
-    """Rows of each segment, those that start a session apart from the others."""
-    for number, segment in enumerate(segments):
-        others = segment.rows
-        if number in started:
-            yield [segment.rows[at] for at in started[number]], segment.received_ms, True
-            others = others.copy()
-            for at in reversed(started[number]):
-                del others[at]
-        if others:
-            yield others, segment.received_ms, False
