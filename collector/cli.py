@@ -42,6 +42,11 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
+def show_json(document: object) -> None:
+    """Print it, laid out for people."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document)))
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on.  [COLLECTOR_HOST, 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on.  [COLLECTOR_PORT, 8080]")
@@ -91,15 +96,28 @@ def import_(*, files: tuple[Path, ...], to: str, as_json: bool, **flags: Any) ->
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 @data_options
-def migrate(**flags: Any) -> None:
-    """Bring the schema up to date; does nothing where it is."""
+def migrate(*, as_json: bool, **flags: Any) -> None:
+    """Bring the schema up to date, and how long rows are kept into line with the settings; does nothing where all is.
+
+    A setting by which rows of `stats` would be lost is refused with exit status 2.
+    """
+    settings = load(**flags)
     from collector.database import database_of
     from collector.migrate import migrate as run
+    from collector.retention import check
+    from collector.upkeep import bring_into_line
 
-    with database_of(load(**flags)) as database:
+    check(settings)
+    with database_of(settings) as database:
         applied = run(database.url)
-    click.echo(f"applied {', '.join(map(str, applied))}" if applied else "up to date")
+        changed = bring_into_line(database.url, settings)
+    if as_json:
+        show_json({"applied": applied, "changed": changed})
+    else:
+        said = [f"applied {', '.join(map(str, applied))}"] if applied else []
+        click.echo("\n".join(said + changed) or "up to date")
 
 
 @cli.command()
@@ -111,10 +129,11 @@ def doctor(*, as_json: bool, **flags: Any) -> None:
     from collector.doctor import diagnose
     from collector.tables import show_diagnosis
 
-    with database_of(load(**flags)) as database:
-        found = diagnose(database)
+    settings = load(**flags)
+    with database_of(settings) as database:
+        found = diagnose(database, settings)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        show_json(found)
     else:
         show_diagnosis(found)
     if found.problems:

@@ -3,8 +3,12 @@
 import msgspec
 
 from collector.database import Database
+from collector.errors import SettingError
 from collector.migrate import TIMESCALEDB, can_timescaledb, current, licence, migrations
+from collector.retention import check, shown
+from collector.settings import Settings
 from collector.store.admin import Admin, connected
+from collector.upkeep import pending, wiping_refreshes
 
 OLDEST_TIMESCALEDB = (2, 20)
 """The oldest release whose columnstore commands the schema uses."""
@@ -36,13 +40,15 @@ class Diagnosis(msgspec.Struct):
     schema: int
     schema_of_program: int
     settings: dict[str, str]
+    kept: dict[str, str]
+    """For how long rows are kept."""
     policies: list[Policy]
     missing: list[str]
     problems: list[str]
 
 
-def diagnose(database: Database) -> Diagnosis:
-    """Ask the database. Raises StoreDown where it cannot be reached."""
+def diagnose(database: Database, settings: Settings) -> Diagnosis:
+    """Ask the database, and compare with what is set. Raises StoreDown where it cannot be reached."""
     with connected(database.url) as admin:
         version, engine = current(admin)
         timescaledb = admin.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -57,12 +63,28 @@ def diagnose(database: Database) -> Diagnosis:
             settings={
                 name: admin.value("SELECT current_setting(%s)", (name,)) for name in ("fsync", "synchronous_commit")
             },
+            kept={},
             policies=_policies(admin) if timescaledb and licence(admin) == "timescale" else [],
             missing=[],
             problems=[],
         )
         _judge(found, admin)
+        if found.schema == found.schema_of_program:
+            _look_at_upkeep(found, admin, settings)
     return found
+
+
+def _look_at_upkeep(found: Diagnosis, admin: Admin, settings: Settings) -> None:
+    found.kept = {name: shown(keep) for name, keep in admin.query("kept")}
+    if found.engine == TIMESCALEDB:
+        found.problems += wiping_refreshes(admin)
+    try:
+        check(settings)
+    except SettingError as exc:
+        found.problems.append(f"`collector migrate` would refuse the settings: {exc}")
+    if different := pending(admin, settings):
+        said = "; ".join(different)
+        found.problems.append(f"old rows are not treated as the settings say, run `collector migrate`: {said}")
 
 
 def _policies(admin: Admin) -> list[Policy]:
@@ -98,7 +120,7 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
         found.missing += [
             "columnar storage",
             "incremental aggregates (stats_5m is computed at each read)",
-            "retention by policy",
+            "retention chunk by chunk (housekeeping deletes row by row)",
         ]
         if found.engine and found.licence != "apache" and can_timescaledb(admin):
             found.problems.append(

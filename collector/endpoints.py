@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from collector.messages import hit, payload
+from collector.messages import payload
 from collector.messages.decoding import LineReader, Stateless
+from collector.messages.hit import HitReader
 from collector.messages.session import LiveReader, LogReader
 from collector.settings import Settings
 
@@ -23,11 +24,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 _PAYLOADS = Stateless(payload.DECODER)
-_HITS = Stateless(hit.DECODER)
+
+
+def kept_hours_days(settings: Settings) -> float | None:
+    """How old an hour may be for a hit to be counted in it; None: of any age."""
+    ages = (settings.analytics_retention_days, settings.user_retention_days)
+    return min((age for age in ages if isinstance(age, float)), default=None)
+
 
 STATS = Endpoint("/stats", "payload", lambda _: _PAYLOADS)
 PAYLOADS = Endpoint("/payloads", "payload_queue", lambda _: _PAYLOADS, status=202, lines_status=202)
-ANALYTICS = Endpoint("/analytics", "hit", lambda _: _HITS)
+ANALYTICS = Endpoint("/analytics", "hit", lambda settings: HitReader(kept_hours_days(settings)))
 SESSIONS = Endpoint("/sessions", "session_message", lambda settings: LiveReader(settings.session_retention_days))
 SESSION_LOGS = Endpoint(
     "/sessions/logs", "session_message", lambda settings: LogReader(settings.session_retention_days)

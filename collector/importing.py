@@ -137,7 +137,10 @@ async def _import_file(service: Service, path: Path, to: str, advance: Advance) 
         }
         answer = _Answer(advance)
         try:
-            await LinesRequest(service, endpoint, headers, lambda: _read(file, answer), answer.send).run()
+            request = LinesRequest(
+                service, endpoint, headers, lambda: _read(file, answer), answer.send, retention="imports"
+            )
+            await request.run()
         except Problem as problem:
             imported.problem = problem.detail
     last = answer.last

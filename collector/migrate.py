@@ -55,7 +55,7 @@ def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
     steps = migrations() if steps is None else steps
     applied = []
     with connected(url) as admin:
-        admin.run("SELECT pg_advisory_lock(%s)", (LOCK,))
+        lock(admin)
         version, engine = current(admin)
         _refuse_newer(version, steps)
         engine = engine or choose_engine(admin)
@@ -68,6 +68,11 @@ def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
                     admin.run("INSERT INTO collector_schema (version, engine) VALUES (%s, %s)", (step.version, engine))
                 applied.append(step.version)
     return applied
+
+
+def lock(admin: Admin) -> None:
+    """Wait until nobody else changes the schema; until the connection ends."""
+    admin.run("SELECT pg_advisory_lock(%s)", (LOCK,))
 
 
 def check(url: str) -> None:

@@ -21,7 +21,10 @@ from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
 from collector.garbage import collect_garbage_rarely
 from collector.migrate import check, migrate
+from collector.retention import check as check_ages
 from collector.settings import Settings, exported, load
+from collector.store.admin import connected
+from collector.upkeep import bring_into_line, pending
 
 log = structlog.get_logger()
 
@@ -37,7 +40,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     logs.configure(settings)
     with database_of(settings) as database, _metrics_folder(settings.workers):
         port = _free_port(settings.host, settings.port)
-        _prepare(database, migrate_first=migrate_first or database.private is not None)
+        _prepare(database, settings, migrate_first=migrate_first or database.private is not None)
         os.environ.update(exported(settings))
         log.info("listening", url=f"http://{settings.host}:{port}", workers=settings.workers, pid=os.getpid())
         Server(
@@ -72,12 +75,18 @@ def worker() -> Litestar:
     return app
 
 
-def _prepare(database: Database, *, migrate_first: bool) -> None:
+def _prepare(database: Database, settings: Settings, *, migrate_first: bool) -> None:
     try:
         if migrate_first:
-            migrate(database.url)
+            check_ages(settings)
+            applied = migrate(database.url)
+            log.info("migrated", applied=applied, changed=bring_into_line(database.url, settings))
         else:
             check(database.url)
+            with connected(database.url) as admin:
+                different = pending(admin, settings)
+            if different:
+                log.warning("old rows are not treated as is set: run `collector migrate`", different=different)
     except StoreDown as exc:
         if migrate_first:
             raise CollectorError(f"cannot migrate: {exc}") from exc

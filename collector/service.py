@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -16,6 +15,7 @@ from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
 from collector.queue import committer_of, consumer_of
 from collector.settings import Settings
+from collector.store.housekeeping import keep_house
 from collector.store.reading import Store
 from collector.writer import Writer
 
@@ -154,13 +154,9 @@ class Service:
             return [f"the database is away: {exc}"]
 
     async def _keep_house(self) -> None:
-        settings = self.settings
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             with contextlib.suppress(StoreError):
-                gone = await self.store.forget_old(
-                    keys=timedelta(hours=settings.key_retention_h),
-                    tokens=timedelta(days=settings.token_retention_days),
-                    rejected=timedelta(days=settings.rejected_retention_days),
-                )
-                log.info("housekeeping", keys=gone[0], tokens=gone[1], rejected=gone[2])
+                gone = await keep_house(self.url)
+                if gone is not None:
+                    log.info("housekeeping", **gone)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,9 @@ MIB = 1024 * KIB
 Count = Annotated[int, Meta(ge=1)]
 # Bounded, because neither timers nor PostgreSQL's intervals go on for ever.
 Seconds = Annotated[float, Meta(gt=0, le=1e6)]
+Days = Annotated[float, Meta(gt=0, le=1e6)]
+# An hour has to be over, and more, before it is forgotten.
+DaysOfHours = Annotated[float, Meta(ge=1, le=1e6)]
 
 # Where a variable's name is not COLLECTOR_ and the field's.
 VARIABLES = {"database_url": "DATABASE_URL"}
@@ -71,12 +74,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A line's size, decompressed; a longer one is a rejected line."""
     key_retention_h: Seconds = 24.0
     """Hours for which an Idempotency-Key is remembered after its last commit."""
-    token_retention_days: Seconds = 90.0
-    """Days for which a token is known to have started a session."""
-    session_retention_days: Seconds = 30.0
+    token_retention_days: Days | Literal["forever"] = 90.0
+    """Days for which a token is known to have started a session, and an imported file to be imported, or `forever`."""
+    payload_retention_days: Days | Literal["forever"] = 30.0
+    """Days for which payloads are kept, or `forever`; the windows of `stats` that they add up to stay."""
+    payload_columnstore_days: Days | Literal["never"] = 1.0
+    """Days after which payloads become columnar, or `never`; TimescaleDB only."""
+    stats_retention_days: Days | Literal["forever"] = "forever"
+    """Days for which windows of `stats` are kept, or `forever`; not less than payloads."""
+    stats_columnstore_days: Days | Literal["never"] = 7.0
+    """Days after which windows of `stats` become columnar, or `never`; more than COLLECTOR_STATS_REFRESH_DAYS."""
+    stats_refresh_days: Days = 3.0
+    """Days back that `stats` takes in payloads that come late; a queue may lag this far. Less than payloads are kept: a
+    refresh over rows that are gone would wipe their windows.
+    """
+    session_retention_days: Days = 30.0
     """Days for which messages of /sessions are kept; older ones are not taken any more."""
-    rejected_retention_days: Seconds = 30.0
-    """Days for which quarantined lines are kept."""
+    session_columnstore_days: Days | Literal["never"] = 1.0
+    """Days after which messages of /sessions become columnar, or `never`; TimescaleDB only."""
+    hit_retention_days: Days | Literal["forever"] = 30.0
+    """Days for which single clicks and impressions are kept, or `forever`; the counts of their hours stay."""
+    hit_columnstore_days: Days | Literal["never"] = 1.0
+    """Days after which single clicks and impressions become columnar, or `never`; TimescaleDB only."""
+    analytics_retention_days: DaysOfHours | Literal["forever"] = "forever"
+    """Days for which the counts of an hour are kept, or `forever`; events of older hours are not taken any more."""
+    user_retention_days: DaysOfHours | Literal["forever"] = "forever"
+    """Days for which the users of an hour are kept, or `forever`: without them its unique users are final, and events
+    of older hours are not taken any more.
+    """
+    rejected_retention_days: Days | Literal["forever"] = 30.0
+    """Days for which quarantined lines are kept, or `forever`."""
+    chunk_h: Annotated[float, Meta(ge=1 / 60, le=24 * 30)] = 6.0
+    """Hours of a chunk of TimescaleDB: the newest chunks, with their indexes, should fit into a quarter of the memory.
+    """
     log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
     """debug, info, warning or error."""
     log_json: bool = False

@@ -15,6 +15,8 @@ def show_diagnosis(found: Diagnosis) -> None:
     table.add_row("engine", f"{found.engine or 'not chosen yet'} ({edition})")
     table.add_row("schema", f"{found.schema} of {found.schema_of_program}")
     table.add_row("settings", ", ".join(f"{name} {value}" for name, value in found.settings.items()))
+    if found.kept:
+        table.add_row("kept", ", ".join(f"{name} {keep}" for name, keep in found.kept.items()))
     for policy in found.policies:
         name = policy.name.removeprefix("policy_").replace("_", " ")
         table.add_row(

@@ -6,6 +6,7 @@ import msgspec
 
 from collector.errors import BadRequest
 
+DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from collector.openapi.schemas import field_texts
+from collector.retention import KEPT, Age, age, shown
 from collector.settings import KIB, MIB, Settings, variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +24,8 @@ PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_TABLE = re.compile(r"(<!-- settings: (\w+) -->\n).*?(<!-- /settings -->)", re.DOTALL)
+_SETTINGS = re.compile(r"(<!-- settings: (\w+) -->\n).*?(<!-- /settings -->)", re.DOTALL)
+_KEPT = re.compile(r"(<!-- kept -->\n).*?(<!-- /kept -->)", re.DOTALL)
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -72,9 +74,27 @@ def settings_table(kind: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+def kept_table() -> str:
+    """For how long rows of each kind are kept, and by which setting."""
+    rows = ["| rows | kept | setting | columnar after | setting |", "|---|---|---|---|---|"]
+    for kept in KEPT:
+        named = f"`{kept.name}`" if kept.name == kept.table else f"{kept.name} in `{kept.table}`"
+        columnar = ("", "") if kept.columnstore is None else _age(kept.columnstore)
+        rows.append(
+            f"| {' | '.join((named, *_age(kept.keep), *columnar))} |".replace("|  |", "| |").replace("|  |", "| |")
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _age(given: Age) -> tuple[str, str]:
+    """By default, and the variable that says so."""
+    return shown(age(Settings(), given)), f"`{variable(given)}`" if isinstance(given, str) else ""
+
+
 def with_tables(text: str) -> str:
     """The page with its generated tables."""
-    return _TABLE.sub(lambda found: f"{found[1]}{settings_table(found[2])}{found[3]}", text)
+    text = _SETTINGS.sub(lambda found: f"{found[1]}{settings_table(found[2])}{found[3]}", text)
+    return _KEPT.sub(lambda found: f"{found[1]}{kept_table()}{found[2]}", text)
 
 
 def _brief(text: str) -> str:

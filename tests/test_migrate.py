@@ -13,6 +13,8 @@ import pytest
 
 from collector.errors import SchemaError, StoreDown
 from collector.migrate import PLAIN, TIMESCALEDB, Migration, check, migrate, migrations
+from collector.settings import Settings
+from collector.upkeep import bring_into_line
 from tests.harness.engines import Engine
 
 VERSIONS = [step.version for step in migrations()]
@@ -68,6 +70,7 @@ def described(url: str) -> list[tuple[Any, ...]]:
 
 def test_twice_changes_nothing(empty_url: str) -> None:
     assert migrate(empty_url) == VERSIONS
+    bring_into_line(empty_url, Settings())
     before = described(empty_url)
     assert migrate(empty_url) == []
     assert described(empty_url) == before
@@ -78,6 +81,7 @@ def test_step_by_step_and_at_once_are_one_schema(empty_url: str, database_url: s
     steps = migrations()
     for count in range(1, len(steps) + 1):
         assert migrate(empty_url, steps[:count]) == [steps[count - 1].version]
+    bring_into_line(empty_url, Settings())
     assert described(empty_url) == described(database_url)
 
 
@@ -85,6 +89,7 @@ def _migrate_at_once(url: str, barrier: Any, answers: Any) -> None:
     barrier.wait(30)
     try:
         answers.put(migrate(url))
+        bring_into_line(url, Settings())
     except BaseException as exc:
         answers.put(repr(exc))
         raise
@@ -110,6 +115,7 @@ def test_two_threads_at_once_are_safe(empty_url: str) -> None:
     def run() -> None:
         barrier.wait(30)
         found.append(migrate(empty_url))
+        bring_into_line(empty_url, Settings())
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -164,7 +170,7 @@ def test_the_engine_is_what_the_server_can_do(database_url: str, engine: Engine)
                 "SELECT proc_name FROM timescaledb_information.jobs WHERE hypertable_name IS NOT NULL ORDER BY 1"
             ).fetchall()
             assert [name for (name,) in jobs] == [
-                *["policy_compression"] * 3,
+                *["policy_compression"] * 4,
                 "policy_refresh_continuous_aggregate",
                 *["policy_retention"] * 3,
             ]

@@ -18,7 +18,6 @@ from collector.messages.decoding import RAW_KEPT_BYTES
 from collector.messages.properties import doubtful, unstorable
 from collector.messages.session import (
     AHEAD_MS,
-    DAY_MS,
     REMEMBERED_SESSIONS,
     LiveReader,
     LogMessage,
@@ -26,6 +25,7 @@ from collector.messages.session import (
     Message,
 )
 from collector.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from collector.times import DAY_MS
 from tests.harness.engines import Engine
 from tests.strategies import MAX_AMOUNT, texts
 

@@ -40,6 +40,18 @@ class Decoded(msgspec.Struct):
     rejects: list[Reject]
 
 
+def without(decoded: Decoded, wrong: dict[int, Reason], block: bytes) -> Decoded:
+    """The same, with these rows, by their number, as rejects."""
+    indices = decoded.indices if decoded.indices is not None else list(range(len(decoded.rows)))
+    lines = block.split(b"\n")
+    rejects = decoded.rejects + [
+        Reject(indices[at], *reason, lines[indices[at]][:RAW_KEPT_BYTES]) for at, reason in wrong.items()
+    ]
+    rejects.sort(key=lambda reject: reject.index)
+    kept: list[Any] = [row for at, row in enumerate(decoded.rows) if at not in wrong]
+    return Decoded(kept, [index for at, index in enumerate(indices) if at not in wrong], rejects)
+
+
 class LineReader(Protocol):
     """Reads the lines of one request, and may remember what came before in it."""
 

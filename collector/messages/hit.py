@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from collector.errors import BadRequest
-from collector.messages.decoding import Decoder
+from collector.messages.decoding import Decoded, Decoder, Stateless, without
 from collector.messages.fields import NAME_MAX_CHARACTERS, Name, nul_in
-from collector.times import LAST_MS
+from collector.times import DAY_MS, LAST_MS
 
 HOUR_MS = 3_600_000
 KINDS = ("click", "impression")
@@ -31,6 +31,39 @@ class Hit(msgspec.Struct, gc=False):
 
 
 DECODER = Decoder(Hit, lambda row: nul_in(user=row.user))
+
+
+class HitReader(Stateless):
+    """Reads hits. Where hours are not kept for ever, one of an hour that is forgotten, or will be within an hour, could
+    not be counted exactly any more, and is not taken.
+    """
+
+    def __init__(self, kept_days: float | None) -> None:
+        super().__init__(DECODER)
+        self._kept_ms = None if kept_days is None else int(kept_days * DAY_MS)
+
+    def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
+        """Decode `lines` whole lines, each ended by a newline."""
+        decoded = super().decode(block, lines, received_ms)
+        if self._kept_ms is None:
+            return decoded
+        wrong = {at: ("time", said) for at, row in enumerate(decoded.rows) if (said := self._problem(row, received_ms))}
+        return without(decoded, wrong, block) if wrong else decoded
+
+    def single(self, body: bytes, received_ms: int) -> Hit:
+        """Decode one message that came without others; raises BadRequest."""
+        return self.checked(DECODER.single(body), received_ms)
+
+    def checked(self, row: Hit, received_ms: int) -> Hit:
+        """The hit, if it can be counted; raises BadRequest."""
+        if said := self._problem(row, received_ms):
+            raise BadRequest(said)
+        return row
+
+    def _problem(self, row: Hit, received_ms: int) -> str | None:
+        if self._kept_ms is None or row.timestamp // HOUR_MS * HOUR_MS >= received_ms - self._kept_ms + HOUR_MS:
+            return None
+        return f"hours are kept for {self._kept_ms / DAY_MS:g} days, and {row.timestamp} is older - at `$.timestamp`"
 
 
 def parse_hit(query: bytes) -> Hit:

@@ -6,21 +6,20 @@ corrected by what it was off. Pure: no I/O.
 
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from collector.errors import BadRequest
-from collector.messages.decoding import RAW_KEPT_BYTES, Decoded, Decoder, Reason, Reject
+from collector.messages.decoding import Decoded, Decoder, Reason, without
 from collector.messages.fields import Amount, Name, nul_in
 from collector.messages.properties import doubtful, unstorable
-from collector.times import LAST_MS
+from collector.times import DAY_MS, LAST_MS
 
 MAX_CORES = 1_024
 AHEAD_MS = 5 * 60_000
 """A corrected time may be this far ahead of the collector's clock: what is left of skew is the network's delay."""
-DAY_MS = 86_400_000
 BRACE = ord("{")
 REMEMBERED_SESSIONS = 5_000
 """Of a request, twice this many at most: a client has one or a few, an import of many logs some thousands."""
@@ -133,7 +132,7 @@ class _Reader(ABC, Generic[Row]):
         for at, row in enumerate(decoded.rows):
             if reason := self._read(row, received_ms, suspect=suspect):
                 wrong[at] = reason
-        return _without(decoded, wrong, block) if wrong else decoded
+        return without(decoded, wrong, block) if wrong else decoded
 
     def skip(self, block: bytes, lines: int, received_ms: int) -> None:
         """Lines that are stored already: later ones may count from them."""
@@ -234,15 +233,3 @@ def _shown(time_ms: float) -> str:
     if 0 <= time_ms <= LAST_MS:
         return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{time_ms:.0f} ms"
-
-
-def _without(decoded: Decoded, wrong: dict[int, Reason], block: bytes) -> Decoded:
-    """The same, with these rows as rejects."""
-    indices = decoded.indices if decoded.indices is not None else list(range(len(decoded.rows)))
-    lines = block.split(b"\n")
-    rejects = decoded.rejects + [
-        Reject(indices[at], *reason, lines[indices[at]][:RAW_KEPT_BYTES]) for at, reason in wrong.items()
-    ]
-    rejects.sort(key=lambda reject: reject.index)
-    kept: list[Any] = [row for at, row in enumerate(decoded.rows) if at not in wrong]
-    return Decoded(kept, [index for at, index in enumerate(indices) if at not in wrong], rejects)

@@ -151,7 +151,7 @@ class KafkaConsumer:
         backoff_s = BACKOFF_FIRST_S
         while self._lanes.get(lane.number) is lane:
             try:
-                progress = await self._service.store.take_stream(lane.name)
+                progress = await self._service.store.take_stream(lane.name, "topics")
             except StoreError as exc:
                 log.warning("cannot take the partition", source=lane.name, why=str(exc))
                 await asyncio.sleep(backoff_s)

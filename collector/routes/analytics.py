@@ -12,8 +12,9 @@ from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
 from collector.body import Receive
+from collector.endpoints import Endpoint, kept_hours_days
 from collector.errors import BadRequest, StoreError, Unavailable
-from collector.messages.hit import parse_hit, parse_timestamp
+from collector.messages.hit import HitReader, parse_hit, parse_timestamp
 from collector.routes.ingest import Ingest
 from collector.routes.pages import HEADERS, as_csv
 from collector.routes.parameters import known_only
@@ -35,6 +36,10 @@ _NO_STORE = "no-store"
 class HitIngest(Ingest):
     """POST /analytics: one hit is in the query, more are JSON lines."""
 
+    def __init__(self, service: Service, endpoint: Endpoint) -> None:
+        super().__init__(service, endpoint)
+        self._reader = HitReader(kept_hours_days(service.settings))
+
     async def _content(self, media_type: bytes, scope: Any, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """The query. A body is not for it, and to wait for the end of none costs as much as everything else here."""
         length = headers.get(b"content-length")
@@ -45,7 +50,7 @@ class HitIngest(Ingest):
         return query
 
     def _message(self, content: bytes, received_ms: int) -> msgspec.Struct:
-        return parse_hit(content)
+        return self._reader.checked(parse_hit(content), received_ms)
 
 
 class HourRead:

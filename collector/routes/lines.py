@@ -22,10 +22,19 @@ REPLAYED = [(b"idempotent-replayed", b"true")]
 
 
 class LinesRequest:
-    """One request; `run` serves it. `interrupt` ends its reading, for a drain."""
+    """One request; `run` serves it. `interrupt` ends its reading, for a drain. `retention` says for how long its key is
+    known (`collector.retention`).
+    """
 
     def __init__(
-        self, service: Service, endpoint: Endpoint, headers: dict[bytes, bytes], receive: Receive, send: Send
+        self,
+        service: Service,
+        endpoint: Endpoint,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        *,
+        retention: str = "keys",
     ) -> None:
         self._service = service
         self._endpoint = endpoint
@@ -33,6 +42,7 @@ class LinesRequest:
         self._headers = headers
         self._receive = receive
         self._send = send
+        self._retention = retention
         self._lines = Lines(service.settings.max_line_bytes)
         self._changed = asyncio.Event()
         self._reading: asyncio.Future[Any] | None = None
@@ -89,7 +99,7 @@ class LinesRequest:
                 raise BadRequest("Stream-Offset needs an Idempotency-Key, which names the stream")
             return Source(f"{self._endpoint.path} #{uuid.uuid4()}", self._endpoint.path)
         name = f"{self._endpoint.path} {parse_key(self._header(b'idempotency-key'))}"
-        progress = self._progress = await self._service.store.take_stream(name)
+        progress = self._progress = await self._service.store.take_stream(name, self._retention)
         self._resumption = Resumption(progress, offset)
         self._position = offset
         source = Source(

@@ -1,6 +1,6 @@
 """Connections for `collector migrate` and `collector doctor`: few, short and synchronous."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,7 @@ import psycopg
 
 from collector.errors import StoreDown
 from collector.store.connection import conninfo
+from collector.store.queries import QUERIES
 from collector.store.translate import message
 
 
@@ -26,6 +27,12 @@ class Admin:
         """The first column of the only row, None without a row."""
         rows = self.rows(sql, parameters)
         return rows[0][0] if rows else None
+
+    def query(self, name: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a named query; none where it has no answer."""
+        with _translating():
+            cursor = self._connection.execute(QUERIES[name], parameters)
+            return cursor.fetchall() if cursor.description else []
 
     def run(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
         """Statements without an answer: one with parameters, or a whole script without."""

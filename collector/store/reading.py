@@ -64,9 +64,9 @@ class Store:
         await self._probe.close()
         await self._read.close()
 
-    async def take_stream(self, source: str) -> Progress:
+    async def take_stream(self, source: str, retention: str = "keys") -> Progress:
         """Become the owner of a source; returns how far it is committed."""
-        rows = await fetch(self._main, "take_stream", {"source": source})
+        rows = await fetch(self._main, "take_stream", {"source": source, "retention": retention})
         return _progress(rows[0])
 
     async def find_progress(self, source: str) -> Progress | None:
@@ -112,12 +112,6 @@ class Store:
         if read_only == "on":
             unsafe.append("the database is read-only")
         return unsafe
-
-    async def forget_old(self, *, keys: timedelta, tokens: timedelta, rejected: timedelta) -> tuple[int, int, int]:
-        """Housekeeping: delete what is past its retention; returns how many keys, tokens and rejected lines went."""
-        rows = await fetch(self._main, "forget_old", {"keys": keys, "tokens": tokens, "rejected": rejected})
-        keys_gone, tokens_gone, lines_gone = rows[0]
-        return keys_gone, tokens_gone, lines_gone
 
 
 def _progress(row: TupleRow) -> Progress:

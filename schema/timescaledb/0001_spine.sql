@@ -1,4 +1,5 @@
--- TimescaleDB, community licence: payload as a hypertable, stats_5m as a continuous aggregate, and their policies.
+-- TimescaleDB, community licence: payload as a hypertable, stats_5m as a continuous aggregate. Their policies are made from the
+-- settings (collector/retention.py).
 
 SELECT create_hypertable('payload', by_range('received_at', INTERVAL '6 hours'), create_default_indexes => false);
 CREATE INDEX payload_received_at ON payload USING brin (received_at);
@@ -18,12 +19,5 @@ FROM payload
 GROUP BY 1, 2, 3
 WITH NO DATA;
 
--- The end leaves the window that is being written, and the flush of its last rows, to real-time aggregation. Only what changed is computed again, so a long start costs nothing; it stays well inside
--- retention: a refresh over dropped rows would wipe their aggregate.
-SELECT add_continuous_aggregate_policy('stats_5m',
-    start_offset => INTERVAL '3 days', end_offset => INTERVAL '6 minutes', schedule_interval => INTERVAL '1 minute');
-
 -- Ordered by token the columns of one session lie together; measured smaller than any segmentby.
 ALTER TABLE payload SET (timescaledb.enable_columnstore, timescaledb.segmentby = '', timescaledb.orderby = 'token, received_at');
-CALL add_columnstore_policy('payload', after => INTERVAL '1 day');
-SELECT add_retention_policy('payload', drop_after => INTERVAL '30 days');

@@ -7,5 +7,3 @@ CREATE INDEX session_message_session ON session_message (session, time);
 
 -- A session is read as a whole, and looked for by its name when its log comes in.
 ALTER TABLE session_message SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'session', timescaledb.orderby = 'time');
-CALL add_columnstore_policy('session_message', after => INTERVAL '1 day');
-SELECT add_retention_policy('session_message', drop_after => INTERVAL '30 days');

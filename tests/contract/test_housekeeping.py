@@ -1,25 +1,42 @@
 """What is past its retention is forgotten, and nothing that is in use breaks by it."""
 
 import asyncio
-from datetime import timedelta
+import threading
+from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
+from collector.retention import KEPT
+from collector.store.housekeeping import keep_house
 from collector.store.queries import QUERIES
 from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, unique
+from tests.harness.engines import Engine
 from tests.strategies import encoded
 
 REPLAYED = "idempotent-replayed"
 DAY = timedelta(days=1)
 
 
-def keep_house(app: App) -> tuple[int, int, int]:
-    """Once, as it happens every few minutes: keys, tokens and rejected lines older than a day go."""
-    return app.call(app.service.store.forget_old(keys=DAY, tokens=DAY, rejected=DAY))
+@pytest.fixture(scope="module", autouse=True)
+def ages(module_url: str) -> None:
+    """Keys, tokens and rejected lines are kept for a day, what else there is for ever."""
+    with psycopg.connect(module_url) as connection:
+        connection.execute("UPDATE retention SET keep = NULL")
+        connection.execute(
+            "UPDATE retention SET keep = '1 day' WHERE name IN ('keys', 'session_token', 'imports', 'rejected')"
+        )
 
 
-def age(table: Table, name: str, column: str, condition: str, value: str) -> None:
-    table.run(f"UPDATE {name} SET {column} = {column} - INTERVAL '25 hours' WHERE {condition} = %s", value)
+def house(url: str, slice_rows: int = 2) -> dict[str, int]:
+    """Once, as it happens every few minutes; of what went, how much."""
+    gone = asyncio.run(keep_house(url, slice_rows))
+    assert gone is not None
+    return {name: rows for name, rows in gone.items() if rows}
+
+
+def age(table: Table, name: str, column: str, condition: str, value: str, by: str = "25 hours") -> None:
+    table.run(f"UPDATE {name} SET {column} = {column} - INTERVAL '{by}' WHERE {condition} = %s", value)
 
 
 def test_keys_tokens_and_rejected_lines_past_their_retention_go(app: App, table: Table) -> None:
@@ -27,15 +44,15 @@ def test_keys_tokens_and_rejected_lines_past_their_retention_go(app: App, table:
     app.clock.now = max(app.clock.now, table.rows("SELECT extract(epoch FROM now())::float")[0][0])
     for key, number in ((old, 1), (young, 2)):
         app.stream([payload(customer, number, session_duration=0), b"bad"], key=key).summary()
-    keep_house(app)
+    house(table.url)
     age(table, "progress", "updated_at", "source", f"/stats {old}")
     age(table, "session_token", "created_at", "token", f"{customer}/1")
     age(table, "rejected", "received_at", "source", f"/stats {old}")
-    assert keep_house(app) == (1, 1, 1)
+    assert house(table.url) == {"keys": 1, "session_token": 1, "rejected": 1}
     app.get(f"/streams/{old}").problem(404)
     assert app.get(f"/streams/{young}").status == 200
     assert (table.rejected(f"/stats {old}"), len(table.rejected(f"/stats {young}"))) == ([], 1)
-    assert keep_house(app) == (0, 0, 0)
+    assert house(table.url) == {}
     # The key is new again, and the rows are where they were.
     answer = app.stream([payload(customer, 3), b"worse"], key=old)
     assert answer.summary()[:2] == (1, 1)
@@ -43,28 +60,166 @@ def test_keys_tokens_and_rejected_lines_past_their_retention_go(app: App, table:
     assert [row.p2p for row in table.payloads(customer)] == [1, 2, 3]
 
 
+def test_more_than_a_slice_goes_in_one_round(table: Table) -> None:
+    source = unique("old")
+    for line in range(7):
+        table.run("INSERT INTO rejected VALUES (now() - INTERVAL '2 days', %s, %s, 'invalid: x', '')", source, line)
+    assert house(table.url) == {"rejected": 7}
+
+
 def test_partitions_stay_and_imported_files_for_as_long_as_tokens(app: App, table: Table) -> None:
     """Forgotten, a topic would be applied again from its beginning, and a file stored again."""
-
-    def forget() -> None:
-        day = timedelta(days=1)
-        app.call(app.service.store.forget_old(keys=day, tokens=90 * day, rejected=30 * day))
-
     partition, imported = f"kafka {unique('topic')} 0", f"/stats import {unique('hash')}"
-    for source in (partition, imported):
-        table.run("INSERT INTO progress (source, owner, position) VALUES (%s, 1, 7)", source)
-        age(table, "progress", "updated_at", "source", source)
-    forget()
+    app.call(app.service.store.take_stream(partition, "topics"))
+    app.call(app.service.store.take_stream(imported, "imports"))
     known = "SELECT source FROM progress WHERE source = ANY (ARRAY[%s, %s]) ORDER BY source"
+    table.run("UPDATE retention SET keep = '90 days' WHERE name = 'imports'")
+    for source in (partition, imported):
+        age(table, "progress", "updated_at", "source", source)
+    house(table.url)
     assert table.rows(known, partition, imported) == [(imported,), (partition,)]
-    table.run(
-        "UPDATE progress SET updated_at = now() - INTERVAL '91 days' WHERE source = ANY (ARRAY[%s, %s])",
-        partition,
-        imported,
-    )
-    forget()
+    for source in (partition, imported):
+        age(table, "progress", "updated_at", "source", source, by="90 days")
+    assert house(table.url) == {"imports": 1}
     assert table.rows(known, partition, imported) == [(partition,)]
     table.run("DELETE FROM progress WHERE source = %s", partition)
+
+
+def test_a_key_that_moves_while_it_is_looked_at_stays(app: App, table: Table) -> None:
+    """Its row is locked by a writer, who changes it: it is not old any more."""
+    key = unique("key")
+    app.stream([payload(unique("acme"))], key=key)
+    age(table, "progress", "updated_at", "source", f"/stats {key}")
+    with psycopg.connect(table.url) as writer:
+        writer.execute("UPDATE progress SET updated_at = now() WHERE source = %s", (f"/stats {key}",))
+        looking = threading.Thread(target=house, args=(table.url,))
+        looking.start()
+        looking.join(30)
+        assert not looking.is_alive()
+    assert house(table.url) == {}
+    assert app.get(f"/streams/{key}").status == 200
+
+
+def test_one_process_at_a_time(table: Table) -> None:
+    with psycopg.connect(table.url) as other:
+        other.execute(QUERIES["housekeeping_turn"])
+        assert asyncio.run(keep_house(table.url)) is None
+    assert asyncio.run(keep_house(table.url)) is not None
+
+
+def test_nothing_is_deleted_where_nothing_was_said(table: Table) -> None:
+    """A schema that nobody has brought into line with settings."""
+    source = unique("old")
+    table.run("INSERT INTO rejected VALUES (now() - INTERVAL '2 years', %s, 1, 'invalid: x', '')", source)
+    saved = table.rows("SELECT name, keep FROM retention")
+    table.run("DELETE FROM retention")
+    assert house(table.url) == {}
+    for name, keep in saved:
+        table.run("INSERT INTO retention VALUES (%s, %s)", name, keep)
+    assert house(table.url) == {"rejected": 1}
+
+
+def test_raw_rows_go_and_what_they_come_to_stays(engine: Engine) -> None:
+    """Without TimescaleDB; there, policies drop chunks. Late rows of windows that are gone are added to them."""
+    if engine.has_timescaledb:
+        pytest.skip("chunks are dropped by policies")
+    old = datetime.now(UTC).replace(minute=2, second=0, microsecond=0) - 40 * DAY
+    rows: list[tuple[object, ...]] = [
+        (old + timedelta(minutes=3 * number), "acme", f"film{number % 2}", number, 2**62, number % 3 == 0)
+        for number in range(20)
+    ]
+    young = (datetime.now(UTC), "acme", "film0", 1, 1, True)
+    with engine.database() as url:
+        table = Table(url)
+        table.insert([*rows, young])
+        table.run("INSERT INTO hit VALUES (%s, now(), 'ann', 'click')", old)
+        table.run("INSERT INTO session_message (time, received_at, session) VALUES (%s, %s, 's')", old, old)
+        before = table.rows("SELECT * FROM stats ORDER BY 1, 2, 3")
+        assert house(url, 3) == {"payload": 20, "hit": 1, "session_message": 1}
+        assert table.rows("SELECT count(*) FROM payload") == [(1,)]
+        assert table.rows("SELECT * FROM stats ORDER BY 1, 2, 3") == before
+        table.insert([(old, "acme", "film0", 5, 5, True), (old + 20 * DAY, "acme", "film0", 6, 6, False)])
+        with_late = table.rows("SELECT * FROM stats ORDER BY 1, 2, 3")
+        assert len(with_late) == len(before) + 1
+        assert house(url) == {"payload": 1}
+        assert table.rows("SELECT * FROM stats ORDER BY 1, 2, 3") == with_late
+        table.run("UPDATE retention SET keep = '40 days' WHERE name = 'stats_5m'")
+        gone = house(url)["stats_5m"]
+        assert len(table.rows("SELECT FROM stats")) == len(with_late) - gone
+        table.close()
+
+
+def test_rows_come_in_while_old_ones_go(engine: Engine) -> None:
+    """Nothing is counted twice or not at all, at any moment."""
+    if engine.has_timescaledb:
+        pytest.skip("chunks are dropped by policies")
+    old = datetime.now(UTC) - 31 * DAY
+    with engine.database() as url:
+        table, other = Table(url), Table(url)
+        row: tuple[object, ...] = (old, "acme", "film", 1, 1, True)
+        table.insert([row] * 200)
+        ended = threading.Event()
+
+        def insert() -> None:
+            for _ in range(100):
+                other.insert([row])
+            ended.set()
+
+        inserting = threading.Thread(target=insert)
+        inserting.start()
+        seen = [200]
+        while not ended.is_set():
+            house(url, 7)
+            seen.append(table.rows("SELECT sum(sessions)::int FROM stats")[0][0])
+        inserting.join()
+        house(url, 7)
+        assert table.rows("SELECT sum(cdn), sum(p2p), sum(sessions) FROM stats") == [(300, 300, 300)]
+        assert seen == sorted(seen)
+        for each in (table, other):
+            each.close()
+
+
+def test_a_condition_on_stats_goes_down_to_both_parts(engine: Engine) -> None:
+    if engine.has_timescaledb:
+        pytest.skip("a continuous aggregate has its own plan")
+    with engine.database() as url:
+        table = Table(url)
+        table.run("SET enable_seqscan = off")
+        question = "SELECT * FROM stats_5m WHERE bucket >= now() - INTERVAL '1 hour' AND customer = 'acme'"
+        plan = "\n".join(line for (line,) in table.rows(f"EXPLAIN {question}"))
+        assert "payload_bucket" in plan
+        assert "stats_5m_kept_once" in plan
+        table.close()
+
+
+def test_every_kind_of_rows_can_be_deleted(engine: Engine) -> None:
+    """The statements fit the tables."""
+    with engine.database() as url:
+        table = Table(url)
+        table.run("UPDATE retention SET keep = '1 day'")
+        gone = asyncio.run(keep_house(url))
+        assert gone is not None
+        ordinary = {kept.name for kept in KEPT if not (engine.has_timescaledb and kept.columnstore)}
+        assert gone == dict.fromkeys(ordinary, 0)
+        table.close()
+
+
+@pytest.mark.parametrize("setting", ["analytics_retention_days", "user_retention_days"])
+def test_a_hit_of_an_hour_that_is_forgotten_is_not_taken(module_url: str, table: Table, setting: str) -> None:
+    """It could not be counted exactly any more."""
+    user = unique("user")
+    with running(module_url, **{setting: 2.0}) as app:
+        now_ms = int(app.clock.now * 1000)
+        for hours, taken in ((46, True), (48, False), (480, False)):
+            at = now_ms - hours * 3_600_000
+            answer = app.request("POST", "/analytics", query=f"timestamp={at}&user={user}&click".encode())
+            assert answer.status == (204 if taken else 400)
+            if not taken:
+                assert "kept for 2 days" in answer.json()["detail"]
+        old = now_ms - 100 * 3_600_000
+        lines = [b'{"timestamp": %d, "user": "u", "kind": "click"}' % at for at in (now_ms, old, now_ms)]
+        accepted, rejected, errors = app.stream(lines, path="/analytics").summary()
+        assert (accepted, rejected, errors[0][0]) == (2, 1, 2)
 
 
 @pytest.mark.parametrize("keyed", [False, True])

@@ -92,7 +92,8 @@ def test_identical_rows_over_the_same_data(
 
 def test_the_same_names_and_types(both: tuple[Table, Table]) -> None:
     columns = """SELECT table_name, column_name, data_type FROM information_schema.columns
-                 WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"""
+                 WHERE table_schema = 'public' AND table_name <> 'stats_5m_kept'
+                 ORDER BY table_name, ordinal_position"""
     timescaledb, plain = (table.rows(columns) for table in both)
     assert timescaledb == plain
     assert {name for name, _, _ in plain} >= {"payload", "session_token", "stats", "stats_5m", "progress", "rejected"}

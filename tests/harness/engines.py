@@ -20,6 +20,8 @@ import collector.embedded.installation as installations
 from collector.embedded import EmbeddedError, Installation, PrivateServer, acquire
 from collector.embedded.account import server_account
 from collector.migrate import migrate
+from collector.settings import Settings
+from collector.upkeep import bring_into_line
 
 EngineName = Literal["plain", "timescaledb"]
 NAMES: tuple[EngineName, ...] = ("plain", "timescaledb")
@@ -77,7 +79,7 @@ class Engine:
     def private_server(self, **settings: str) -> Iterator[PrivateServer]:
         """A server for one test, with a migrated database: one that it may stop, kill and configure."""
         with folder(self.name) as path, self._acquired(path, settings) as server:
-            migrate(server.url)
+            _prepare(server.url)
             yield server
 
     @contextlib.contextmanager
@@ -105,7 +107,7 @@ class Engine:
         if self._server is None:
             path = self._stack.enter_context(folder(self.name))
             self._server = self._stack.enter_context(self._acquired(path, {}))
-            migrate(self._server.url)
+            _prepare(self._server.url)
         return self._server
 
     @contextlib.contextmanager
@@ -160,6 +162,12 @@ def named(name: object) -> EngineName:
     """A fixture's parameter as the name of an engine."""
     assert name in NAMES
     return name
+
+
+def _prepare(url: str) -> None:
+    """As `collector migrate` does with nothing set."""
+    migrate(url)
+    bring_into_line(url, Settings())
 
 
 def describe(server: PrivateServer) -> str:
