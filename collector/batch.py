@@ -60,10 +60,13 @@ def _nothing() -> None:
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A single payload's Idempotency-Key: the source it takes in `progress`, and the digest of its content."""
+    """A single payload's Idempotency-Key: the source it takes in `progress`, the digest of its content, and how long it
+    is known (`collector.retention`).
+    """
 
     source: str
     digest: bytes
+    retention: str = "keys"
 
 
 class Segment:

@@ -1,22 +1,18 @@
 """The command `collector`."""
 
-import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from collector import __version__
+from collector.cli_rejected import rejected
 from collector.errors import CollectorError, SettingError
+from collector.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
 from collector.settings import load
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -31,20 +27,7 @@ def cli() -> None:
     """
 
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which database."""
-    options = [
-        click.option("--database-url", metavar="URL", help="libpq URI of the database.  [DATABASE_URL]"),
-        click.option(
-            "--data-dir", type=click.Path(path_type=Path), help="Data of the private PostgreSQL.  [COLLECTOR_DATA_DIR]"
-        ),
-    ]
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
-
-
-def show_json(document: object) -> None:
-    """Print it, laid out for people."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document)))
+cli.add_command(rejected)
 
 
 @cli.command()

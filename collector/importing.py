@@ -33,6 +33,7 @@ from collector.database import database_of
 from collector.endpoints import ANALYTICS, SESSION_LOGS, STATS, Endpoint
 from collector.errors import CollectorError, Problem
 from collector.migrate import check, migrate
+from collector.options import show_json
 from collector.routes.lines import LinesRequest
 from collector.service import Service
 from collector.settings import Settings
@@ -74,9 +75,7 @@ class Imported(msgspec.Struct):
 
 def import_files(settings: Settings, files: tuple[Path, ...], to: str, *, as_json: bool) -> int:
     """Import the files one after the other; returns the exit status. Raises CollectorError where it cannot begin."""
-    if settings.log_level == "info":
-        settings = msgspec.structs.replace(settings, log_level="warning")
-    logs.configure(settings)
+    logs.configure(settings, quiet=True)
     for file in files:
         if not file.is_file():
             raise CollectorError(f"{file}: not a file")
@@ -89,7 +88,7 @@ def import_files(settings: Settings, files: tuple[Path, ...], to: str, *, as_jso
             _import(lambda: Service(msgspec.structs.replace(settings, consume=False), database.url), files, to)
         )
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+        show_json(found)
     else:
         for imported in found:
             click.echo("\n".join(_sentences(imported)))

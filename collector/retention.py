@@ -70,6 +70,8 @@ KEPT = (
     Kept("rejected", "received_at", "rejected_retention_days"),
     Kept("progress", "updated_at", "key_retention_h", named="keys", only="retention = 'keys'"),
     Kept("progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'"),
+    # After the lines themselves: a key lives longer than the line that it keeps from being stored twice.
+    Kept("progress", "updated_at", "rejected_retention_days", named="replays", only="retention = 'replays'"),
 )
 """What `progress` says of a part of a topic is kept for ever: without it, the topic would be applied again."""
 

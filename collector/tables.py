@@ -1,14 +1,49 @@
-"""What commands print, as tables on the terminal."""
+"""What commands print: tables, and bars of what takes its time. Plain where no terminal is; colours heed NO_COLOR."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from collector.doctor import Diagnosis
+from collector.quarantine import Replayed
+from collector.store.quarantine import RejectedLine
+
+WIDE_CHARACTERS = 1_000
+"""Of a line that is no terminal's: wrapping and cutting are for eyes."""
+
+RAW_SHOWN_CHARACTERS = 60
+
+
+def console() -> Console:
+    """Standard output."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE_CHARACTERS)
+
+
+@contextlib.contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """A bar on standard error, if that is a terminal. Gives a function that is told the total, and gives one that is
+    told of each step.
+    """
+    own = Console(stderr=True)
+    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=own, disable=not own.is_terminal, transient=True) as progress:
+
+        def begin(total: int) -> Callable[[int], None]:
+            task = progress.add_task(unit, total=total)
+            return lambda steps: progress.advance(task, steps)
+
+        yield begin
 
 
 def show_diagnosis(found: Diagnosis) -> None:
     """The answer of `collector doctor`."""
-    console = Console(highlight=False)
+    out = console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     edition = f"TimescaleDB {found.timescaledb}, licence {found.licence}" if found.timescaledb else "no TimescaleDB"
     table.add_row("server", f"PostgreSQL {found.server}, {'private' if found.private else 'DATABASE_URL'}")
@@ -26,6 +61,32 @@ def show_diagnosis(found: Diagnosis) -> None:
         table.add_row("missing", missing)
     for problem in found.problems:
         table.add_row("[bold red]problem[/]", problem)
-    console.print(table)
+    out.print(table)
     if not found.problems:
-        console.print("all is well")
+        out.print("all is well")
+
+
+def show_rejected(lines: list[RejectedLine]) -> None:
+    """The answer of `collector rejected list`."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("id", "received", "source", "line"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason")
+    table.add_column("bytes", no_wrap=True, overflow="ellipsis", max_width=RAW_SHOWN_CHARACTERS)
+    for line in lines:
+        raw = line.raw[: 4 * RAW_SHOWN_CHARACTERS].decode(errors="replace")
+        shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in raw)
+        received = f"{line.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+        table.add_row(*map(escape, (str(line.id), received, line.source, str(line.line), line.reason, shown)))
+    console().print(table if lines else "none")
+
+
+def show_replayed(done: Replayed) -> None:
+    """The answer of `collector rejected replay`."""
+    out = console()
+    verb = "would be accepted" if done.dry_run else "stored"
+    out.print(f"{done.accepted:,} lines {verb}; {done.rejected:,} still rejected")
+    for error in done.errors:
+        out.print(f"  {error['id']}: {escape(error['detail'])}")
+    for aggregate in done.refreshed:
+        out.print(f"{aggregate} was computed anew where they belong")

@@ -5,7 +5,7 @@ policies drop chunks, make them columnar and refresh aggregates; they are altere
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,8 @@ from collector.retention import KEPT, MARGIN, Kept, age, check, shown
 from collector.settings import Settings
 from collector.store.admin import Admin, connected
 
+WHOLE_WINDOWS = timedelta(hours=1)
+"""A refresh is told a range with this on either side: only windows that are in it as a whole are computed."""
 DROP_EVERY = timedelta(hours=1)
 """How often TimescaleDB looks for chunks to drop."""
 
@@ -109,6 +111,20 @@ def wiping_refreshes(admin: Admin) -> list[str]:
         "`collector migrate` puts the collector's own policies right"
         for aggregate, source, back, keep in admin.query("wiping_refreshes", {"margin": MARGIN})
     ]
+
+
+def refresh_old(admin: Admin, table: str, first: datetime, last: datetime, now: datetime) -> bool:
+    """Take rows between two moments into a continuous aggregate, if its policy does not look that far back; returns
+    whether it did not.
+    """
+    _, engine = current(admin)
+    for _, job, aggregate, back, *_ in admin.query("policies") if engine == TIMESCALEDB else []:
+        if (job, aggregate) == (REFRESH.job, table) and back is not None and first < now - back:
+            admin.query(
+                "refresh_range", {"table": table, "since": first - WHOLE_WINDOWS, "until": last + WHOLE_WINDOWS}
+            )
+            return True
+    return False
 
 
 def _of_hypertable(

@@ -289,7 +289,7 @@ def test_make_targets_named_are_there() -> None:
 
 
 def test_exit_statuses_described_are_those_of_the_programs() -> None:
-    import collector.cli as ours
+    import collector.options as ours
     import simulation.cli as theirs
 
     section = OPERATIONS.read_text().partition("## Exit status")[2]

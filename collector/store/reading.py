@@ -9,6 +9,7 @@ from collector.progress import Progress
 from collector.store import sessions
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.quarantine import Quarantine
 
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
@@ -51,6 +52,7 @@ class Store:
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
         self.hours = Hours(self._main, self._read)
+        self.quarantine = Quarantine(self._main)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""

@@ -37,11 +37,12 @@ SMALL = {
 
 
 def is_small(segments: list[Segment]) -> bool:
-    """Whether the batch is one for `write_singles`."""
+    """Whether the batch is one for `write_singles`, which knows keys only as requests have them."""
     table = segments[0].table
     return (
         table in SMALL
         and all(segment.source is None and segment.table == table for segment in segments)
+        and all(segment.claim is None or segment.claim.retention == "keys" for segment in segments)
         and sum(len(segment.rows) for segment in segments) <= SMALL_BATCH_ROWS
     )
 

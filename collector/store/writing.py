@@ -38,14 +38,17 @@ async def write_batch(
 ) -> Outcome:
     """Everything up to COMMIT. Raises WriterFenced, and the driver's errors."""
     outcome = Outcome()
-    claims = {segment.claim.source: segment.claim.digest for segment in segments if segment.claim}
+    claims = {segment.claim.source: segment.claim for segment in segments if segment.claim}
     steps = _steps(segments)
     async with connection.pipeline():
         await connection.execute("BEGIN")
         moved = await connection.execute(QUERIES["advance_writer"], writer_step)
         claimed = stepped = None
         if claims:
-            listed = [{"source": source, "digest": digest.hex()} for source, digest in claims.items()]
+            listed = [
+                {"source": claim.source, "digest": claim.digest.hex(), "retention": claim.retention}
+                for claim in claims.values()
+            ]
             claimed = await connection.execute(QUERIES["claim_singles"], {"claims": as_json(listed)})
         if steps:
             stepped = await connection.execute(QUERIES["advance_streams"], {"steps": as_json(list(steps.values()))})

@@ -19,9 +19,9 @@ DELETE FROM progress WHERE source = %(source)s;
 
 -- name: claim_singles
 -- Keys of single payloads; those that come back are new, the others are repeats.
-INSERT INTO progress (source, owner, position, complete, digest, accepted)
-SELECT source, 1, 1, true, decode(digest, 'hex'), 1
-FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text)
+INSERT INTO progress (source, owner, position, complete, digest, accepted, retention)
+SELECT source, 1, 1, true, decode(digest, 'hex'), 1, retention
+FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text, retention text)
 ORDER BY source COLLATE "C"
 ON CONFLICT (source) DO NOTHING
 RETURNING source;

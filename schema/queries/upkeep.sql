@@ -61,6 +61,10 @@ SELECT alter_job(job_id,
 FROM timescaledb_information.jobs
 WHERE job_id = %(job)s;
 
+-- name: refresh_range
+-- Of a continuous aggregate; cannot be part of a transaction.
+CALL refresh_continuous_aggregate(%(table)s::regclass, %(since)s::timestamptz, %(until)s::timestamptz);
+
 -- name: wiping_refreshes
 -- Aggregates with a refresh that reaches back to rows which are dropped, whoever made the policies: it would find nothing there, and wipe what
 -- they had come to. A refresh without a start reaches back to everything.
