@@ -10,6 +10,7 @@ import click
 
 from collector import __version__
 from collector.cli_rejected import rejected
+from collector.endpoints import IMPORTED
 from collector.errors import CollectorError, SettingError
 from collector.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
 from collector.settings import load
@@ -60,7 +61,7 @@ def consume(*, metrics_port: int | None, **flags: Any) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["sessions", "stats", "analytics"]),
+    type=click.Choice(list(IMPORTED)),
     default="sessions",
     show_default=True,
     help="What the lines are: a client's log of its sessions, or what is posted to /stats or /analytics.",

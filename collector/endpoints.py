@@ -7,6 +7,7 @@ import msgspec
 from collector.messages import payload
 from collector.messages.decoding import LineReader, Stateless
 from collector.messages.hit import HitReader
+from collector.messages.kind import Kind
 from collector.messages.session import LiveReader, LogReader
 from collector.settings import Settings
 
@@ -40,4 +41,19 @@ SESSION_LOGS = Endpoint(
     "/sessions/logs", "session_message", lambda settings: LogReader(settings.session_retention_days)
 )
 
-ENDPOINTS = (STATS, PAYLOADS, SESSIONS, SESSION_LOGS, ANALYTICS)
+KINDS: tuple[Kind, ...] = ()
+"""Kinds of messages of which all is said by their module; docs/adding-an-endpoint.md shows one."""
+
+
+def endpoint_of(kind: Kind) -> Endpoint:
+    """The endpoint of a kind."""
+    reader = kind.reader()
+    return Endpoint(kind.path, kind.table, lambda _: reader)
+
+
+ENDPOINTS = (STATS, PAYLOADS, SESSIONS, SESSION_LOGS, ANALYTICS, *map(endpoint_of, KINDS))
+
+IMPORTED = {"sessions": SESSION_LOGS, "stats": STATS, "analytics": ANALYTICS} | {
+    kind.path.strip("/").replace("/", "-"): endpoint_of(kind) for kind in KINDS
+}
+"""What files can be imported to."""

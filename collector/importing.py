@@ -30,7 +30,7 @@ from rich.progress import (
 
 from collector import logs
 from collector.database import database_of
-from collector.endpoints import ANALYTICS, SESSION_LOGS, STATS, Endpoint
+from collector.endpoints import IMPORTED, Endpoint
 from collector.errors import CollectorError, Problem
 from collector.migrate import check, migrate
 from collector.options import show_json
@@ -38,7 +38,6 @@ from collector.routes.lines import LinesRequest
 from collector.service import Service
 from collector.settings import Settings
 
-DESTINATIONS: dict[str, Endpoint] = {"sessions": SESSION_LOGS, "stats": STATS, "analytics": ANALYTICS}
 READ_BYTES = 64 * 1024
 """Of a file at once: what one turn of the event loop decodes."""
 SHOWN_ERRORS = 5
@@ -125,7 +124,7 @@ async def _import(make_service: Callable[[], Service], files: tuple[Path, ...], 
 
 async def _import_file(service: Service, path: Path, to: str, advance: Advance) -> Imported:
     """Import one file. Raises StoreError where the database is away at the beginning."""
-    endpoint = DESTINATIONS[to]
+    endpoint = IMPORTED[to]
     imported = Imported(str(path), to)
     stored_before = _stored(endpoint)
     with path.open("rb") as file:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
+from collector.endpoints import KINDS
 from collector.errors import SettingError
 from collector.settings import Settings, variable
 
@@ -72,6 +73,7 @@ KEPT = (
     Kept("progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'"),
     # After the lines themselves: a key lives longer than the line that it keeps from being stored twice.
     Kept("progress", "updated_at", "rejected_retention_days", named="replays", only="retention = 'replays'"),
+    *(Kept(kind.table, "received_at", kind.keep, kind.columnstore) for kind in KINDS),
 )
 """What `progress` says of a part of a topic is kept for ever: without it, the topic would be applied again."""
 

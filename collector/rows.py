@@ -32,6 +32,9 @@ HIT_COLUMNS = ("time", "user", "kind", "received_at")
 
 REJECTED_COLUMNS = ("received_at", "source", "line", "reason", "raw")
 
+CSV_OPTIONS = "FORMAT csv, NULL 'null'"
+"""Of COPY, for CSV lines that are made of JSON."""
+
 RejectedRow = tuple[datetime, str, int, str, bytes]
 """A row of `rejected`, in the order of its columns."""
 
@@ -61,8 +64,8 @@ def _payload_shared(received_ms: int, *, started: bool) -> tuple[str, str]:
 
 
 def as_csv(rows: list[tuple[Any, ...]], shared: tuple[str, ...]) -> bytes | None:
-    """CSV lines of the rows, each with the values that all of them share at its end; None where a string needs
-    escaping.
+    """CSV lines of the rows, each with the values that all of them share at its end, `null` for None; None where a
+    string needs escaping.
     """
     arrays = _encoder.encode_lines(rows)
     if b"\\" in arrays:
@@ -73,6 +76,9 @@ def as_csv(rows: list[tuple[Any, ...]], shared: tuple[str, ...]) -> bytes | None
 
 def as_text(rows: Iterable[tuple[Any, ...]], shared: tuple[str, ...]) -> bytes:
     """The same in COPY's text format, whatever the strings are."""
-    lines = ["\t".join([str(value).translate(_ESCAPES) for value in (*row, *shared)]) for row in rows]
+    lines = [
+        "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in (*row, *shared)])
+        for row in rows
+    ]
     lines.append("")
     return "\n".join(lines).encode()

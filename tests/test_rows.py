@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.messages.payload import Payload
-from collector.rows import PAYLOAD_COLUMNS, REJECTED_COLUMNS, encode_csv, encode_text, timestamp
+from collector.rows import (
+    CSV_OPTIONS,
+    PAYLOAD_COLUMNS,
+    REJECTED_COLUMNS,
+    as_csv,
+    as_text,
+    encode_csv,
+    encode_text,
+    timestamp,
+)
 from collector.times import LAST_MS
 from tests.harness.engines import Engine
 from tests.strategies import MAX_AMOUNT, payloads
@@ -86,6 +95,37 @@ def test_the_edges(database: psycopg.Connection) -> None:
             assert through(database, f"{COPY} (FORMAT csv)", data) == expected([row], 1, started=True)
 
 
+values = st.tuples(
+    st.none()
+    | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+    | st.sampled_from(["null", "\\N", "NULL", ""]),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.booleans(),
+    st.none() | st.datetimes(datetime(1970, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC)),
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(values, min_size=1, max_size=5), moments_ms)
+def test_whatever_a_column_takes_is_whole_either_way(
+    database: psycopg.Connection, rows: list[tuple[object, ...]], received_ms: int
+) -> None:
+    shared = timestamp(received_ms)
+    with database.transaction(force_rollback=True), database.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE any_row (a text, b int8, c float8, d bool, e timestamptz, f timestamptz)"
+        )
+        texts = as_text(rows, (shared.isoformat(),))
+        csv = as_csv(rows, (shared.isoformat(),))
+        for statement, data in (("FORMAT text", texts), (CSV_OPTIONS, csv)):
+            if data is not None:
+                with cursor.copy(f"COPY any_row FROM STDIN ({statement})") as copying:
+                    copying.write(data)
+                assert cursor.execute("SELECT * FROM any_row").fetchall() == [(*row, shared) for row in rows]
+                cursor.execute("TRUNCATE any_row")
+
+
 @given(st.integers(0, LAST_MS))
 def test_timestamps_are_exact(epoch_ms: int) -> None:
     assert timestamp(epoch_ms) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)
@@ -116,4 +156,5 @@ def test_a_payload_is_defined_once(database_url: str) -> None:
 
 
 def test_a_rejected_line_is_defined_once(database_url: str) -> None:
-    assert tuple(columns(database_url, "rejected")) == REJECTED_COLUMNS
+    """The database adds the number."""
+    assert tuple(columns(database_url, "rejected")) == (*REJECTED_COLUMNS, "id")

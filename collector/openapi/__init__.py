@@ -11,8 +11,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from collector import __version__
+from collector.endpoints import KINDS
 from collector.openapi.ingest import operation
-from collector.openapi.posts import POSTS
+from collector.openapi.posts import POSTS, tag_of
 from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
 from collector.openapi.schemas import components, one_line
 from collector.routes.analytics import Hour, Hours
@@ -31,6 +32,10 @@ TAGS = [
     {"name": "stats", "description": "What players measure: bytes by customer and content, and started sessions."},
     {"name": "sessions", "description": "What clients do, and the CPU it takes."},
     {"name": "analytics", "description": "Clicks, impressions and unique users by hour."},
+    *(
+        {"name": tag, "description": f"{kind.message.__name__}: {one_line(kind.message.__doc__ or '')}"}
+        for tag, kind in {tag_of(kind): kind for kind in KINDS}.items()
+    ),
     {"name": "streams", "description": "How far a stream is stored, to go on after a cut."},
     {"name": "health", "description": "For orchestrators and monitoring."},
 ]

@@ -1,8 +1,12 @@
 """Every POST of measurements."""
 
-from collector.endpoints import ANALYTICS, PAYLOADS, SESSION_LOGS, SESSIONS, STATS
+import msgspec
+
+from collector.endpoints import ANALYTICS, KINDS, PAYLOADS, SESSION_LOGS, SESSIONS, STATS, endpoint_of
 from collector.messages.fields import NAME_MAX_CHARACTERS
-from collector.messages.hit import KINDS, Hit
+from collector.messages.hit import KINDS as HIT_KINDS
+from collector.messages.hit import Hit
+from collector.messages.kind import Kind
 from collector.messages.payload import Payload
 from collector.messages.session import LogMessage, Message
 from collector.openapi.ingest import BASE, JSON, NDJSON, Post, curl, sample
@@ -203,9 +207,37 @@ ANALYTICS_POST = Post(
                 "allowEmptyValue": True,
                 "schema": {"type": "string", "enum": [""]},
             }
-            for kind in KINDS
+            for kind in HIT_KINDS
         ),
     ],
 )
 
-POSTS = (STATS_POST, PAYLOADS_POST, SESSIONS_POST, SESSION_LOGS_POST, ANALYTICS_POST)
+
+def post_of(kind: Kind) -> Post:
+    """What is said of an endpoint of which all is in its kind."""
+    first = msgspec.json.encode(kind.examples[0]).decode()
+    return Post(
+        endpoint_of(kind),
+        tag_of(kind),
+        kind.summary,
+        f"One message (`{JSON}`, or no Content-Type): answered `204` once it is committed.",
+        "",
+        kind.message,
+        kind.examples[0],
+        "".join(f"{msgspec.json.encode(example).decode()}\n" for example in kind.examples),
+        [
+            sample(
+                "One message",
+                curl(f"curl -i {BASE}{kind.path}", f"-H 'Content-Type: {JSON}'", f"-d '{first}'"),
+                "HTTP/1.1 204 No Content",
+            )
+        ],
+    )
+
+
+def tag_of(kind: Kind) -> str:
+    """By which the endpoints of a kind stand together."""
+    return kind.path.split("/")[1]
+
+
+POSTS = (STATS_POST, PAYLOADS_POST, SESSIONS_POST, SESSION_LOGS_POST, ANALYTICS_POST, *map(post_of, KINDS))

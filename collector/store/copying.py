@@ -1,9 +1,18 @@
 """COPY of blocks of rows, whatever table they are for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from collector.store.transaction import COPY_BYTES, Connection
+import msgspec
+
+from collector.batch import Segment
+from collector.rows import CSV_OPTIONS, as_csv, as_text, timestamp
+from collector.store.transaction import COPY_BYTES, Connection, KnownKeys, Outcome
+
+Write = Callable[[Connection, list[Segment], KnownKeys, Outcome], Awaitable[None]]
+"""A table's part of the one transaction: gets the segments that have rows for it and are not left out, and adds to the
+outcome what it found.
+"""
 
 Block = TypeVar("Block")
 
@@ -20,7 +29,7 @@ async def copy_blocks(
     """
     escaped: list[Block] = []
     async with connection.cursor() as cursor:
-        async with cursor.copy(f"{statement} (FORMAT csv)".encode()) as copy:
+        async with cursor.copy(f"{statement} ({CSV_OPTIONS})".encode()) as copy:
             pending: list[bytes] = []
             pending_bytes = 0
             for block in blocks:
@@ -38,3 +47,17 @@ async def copy_blocks(
             async with cursor.copy(statement.encode()) as copy:
                 for block in escaped:
                     await copy.write(text(block))
+
+
+def copied(table: str, columns: tuple[str, ...]) -> Write:
+    """For rows that become what they are: a column for each field in its order, and the moment of reception."""
+    statement = 'COPY {} ("{}") FROM STDIN'.format(table, '", "'.join(columns))
+
+    async def write(connection: Connection, segments: list[Segment], known: KnownKeys, outcome: Outcome) -> None:
+        blocks = (
+            ([msgspec.structs.astuple(row) for row in segment.rows], (timestamp(segment.received_ms).isoformat(),))
+            for segment in segments
+        )
+        await copy_blocks(connection, statement, blocks, lambda block: as_csv(*block), lambda block: as_text(*block))
+
+    return write

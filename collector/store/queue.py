@@ -1,11 +1,10 @@
-"""The queue behind /payloads as the database sees it: COPY into `payload_queue`, rows taken out of it, and rows that
-come out of a Kafka topic.
+"""The queue behind /payloads as the database sees it: rows of `payload_queue`, how they are taken out of it, and rows
+that come out of a Kafka topic.
 """
 
 from collections import defaultdict
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
@@ -13,10 +12,9 @@ from collector.batch import Segment, Source
 from collector.messages.payload import STARTING_MS, Payload
 from collector.queue.lane import FROM_TOPIC
 from collector.queue.records import Queued
-from collector.rows import PAYLOAD_COLUMNS, as_csv, as_text, timestamp
+from collector.rows import PAYLOAD_COLUMNS
 from collector.store import payloads
 from collector.store.connection import WRITER_SESSION, conninfo
-from collector.store.copying import copy_blocks
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 from collector.store.translate import translated, translating
@@ -27,20 +25,9 @@ TOPIC = "topic"
 QUEUE_COLUMNS = PAYLOAD_COLUMNS[:-1]
 """All but `started`, which is found out when a row is taken."""
 
-_COPY = f"COPY payload_queue ({', '.join(QUEUE_COLUMNS)}) FROM STDIN"
-
 # What the planner knows of the table's size is always old: a plan for an empty one would sort a long queue for each
 # batch.
 _TAKER_SESSION = f"{WRITER_SESSION} SET enable_seqscan = off;"
-
-
-async def write(connection: Connection, segments: list[Segment], known: KnownKeys, outcome: Outcome) -> None:
-    """Put payloads into the queue."""
-    blocks = (
-        ([msgspec.structs.astuple(row) for row in segment.rows], (timestamp(segment.received_ms).isoformat(),))
-        for segment in segments
-    )
-    await copy_blocks(connection, _COPY, blocks, lambda block: as_csv(*block), lambda block: as_text(*block))
 
 
 def small_batch(rows: list[Payload], known: KnownKeys) -> dict[str, object]:

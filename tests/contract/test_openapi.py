@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from collector.endpoints import ENDPOINTS, Endpoint
+from collector.endpoints import ENDPOINTS, KINDS, Endpoint
 from collector.errors import BadRequest
+from collector.messages.kind import Kind
 from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components
 from tests.contract.driver import BEGIN_S, NDJSON, PROBLEM, Answer, App, payload, running, unique
@@ -125,12 +126,17 @@ def _with_a_window(app: App, accept: str | None) -> Answer:
     return answer
 
 
+def _example(kind: Kind, number: int) -> bytes:
+    return msgspec.json.encode(kind.examples[number % len(kind.examples)])
+
+
 LINE: dict[str, Callable[[int], bytes]] = {
     "/stats": lambda number: encoded(payload(unique("openapi"), number)),
     "/payloads": lambda number: encoded(payload(unique("openapi"), number)),
     "/sessions": lambda number: b'{"session":"openapi","cpu":%d}' % number,
     "/sessions/logs": lambda number: b'{"session":"openapi","seq":%d,"time":%d}' % (number, int(BEGIN_S * 1000)),
     "/analytics": lambda number: b'{"timestamp":1,"user":"openapi","kind":"click"}',
+    **{kind.path: partial(_example, kind) for kind in KINDS},
 }
 """A message of each endpoint."""
 
