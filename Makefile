@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench test-faults lint format clean constraints
+.PHONY: help demo test bench test-faults scale lint format clean constraints
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(READY) ## one table of ratios, measured on this machine
 
 test-faults: $(READY) ## the slow rounds: kills, cuts and crashes, 100 of each
 	@COLLECTOR_FAULT_ROUNDS=$${COLLECTOR_FAULT_ROUNDS:-100} $(RUN) -m pytest --timeout=0 tests/faults $(ARGS)
+
+scale: $(READY) ## collectors, consumers and Kafka together: one is added, one killed, and every number agrees
+	@$(RUN) -m pytest -q -s tests/faults/test_scale_out.py $(ARGS)
 
 lint: $(READY) ## linter, formatter and type checker
 	@status=0; \
