@@ -71,11 +71,12 @@ def bare_server(folder: Path, app: str = "tests.benchmarks.bare:app") -> Iterato
 
 def measure(server: ServerProcess, bare_url: str, connections: int, duration_s: int, folder: Path, number: int) -> Pair:
     """A pair, one after the other."""
-    ours = _wrk(server.url, connections, duration_s, folder, f"{number}-{connections}")
-    return Pair(connections, ours, _wrk(bare_url, connections, duration_s, folder, "bare"))
+    ours = single_payloads(server.url, connections, duration_s, folder, f"{number}-{connections}")
+    return Pair(connections, ours, single_payloads(bare_url, connections, duration_s, folder, "bare"))
 
 
-def _wrk(url: str, connections: int, duration_s: int, folder: Path, tokens: str) -> float:
+def single_payloads(url: str, connections: int, duration_s: int, folder: Path, tokens: str) -> float:
+    """Requests a second, of sessions whose tokens begin like this."""
     return wrk(url, SCRIPT % tokens, connections, duration_s, folder)
 
 

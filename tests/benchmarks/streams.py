@@ -28,8 +28,8 @@ def measure(server: ServerProcess, psql: Path, rows: Rows, number: int) -> Round
     """One round; each part begins with an empty table after a checkpoint. Raises AssertionError for a lost row."""
     return Round(
         _timed(server.database_url, rows.count, lambda: _copy(server.database_url, psql, rows)),
-        _streamed(server, [rows.lines(2 * number)], rows.count),
-        _streamed(server, rows.part(2 * number + 1, STREAMS_AT_ONCE), rows.count),
+        streamed(server, [rows.lines(2 * number)], rows.count),
+        streamed(server, rows.part(2 * number + 1, STREAMS_AT_ONCE), rows.count),
     )
 
 
@@ -51,7 +51,8 @@ def _copy(url: str, psql: Path, rows: Rows) -> None:
     subprocess.run([psql, "--no-psqlrc", "--quiet", "-d", url, "-c", command], check=True)
 
 
-def _streamed(server: ServerProcess, bodies: list[bytes], count: int) -> float:
+def streamed(server: ServerProcess, bodies: list[bytes], count: int) -> float:
+    """Rows a second of these streams at once."""
     answers: list[dict[str, int]] = []
 
     def send_all() -> None:

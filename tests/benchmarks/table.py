@@ -16,7 +16,7 @@ class Table:
     def __init__(self) -> None:
         self.lines = ["| what | measured | yardstick | ratio | target |", "|---|---:|---:|---:|---:|"]
 
-    def ratio(self, what: str, pairs: list[tuple[float, float]], unit: str, target: float) -> None:
+    def ratio(self, what: str, pairs: list[tuple[float, float]], unit: str, target: float | str = "") -> None:
         """The median of the ratios, beside the medians of both."""
         ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratio = statistics.median(mine / other for mine, other in pairs)
