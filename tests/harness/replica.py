@@ -88,6 +88,13 @@ class Replica:
         """Follow again."""
         self.ask("SELECT pg_wal_replay_resume()")
 
+    def promote(self) -> None:
+        """Become a primary; returns when it can be written to. Its own settings are those of the base backup."""
+        self.ask("SELECT pg_promote()")
+        assert processes.poll_until(
+            lambda: self.ask("SELECT pg_is_in_recovery()") is False, time.monotonic() + PATIENCE_S
+        )
+
     def catch_up(self) -> None:
         """Wait until all is there that is committed on the primary now."""
         with psycopg.connect(self._primary.url, autocommit=True) as connection:
@@ -102,6 +109,13 @@ class Replica:
         with contextlib.suppress(psycopg.OperationalError):
             return self.ask("SELECT pg_is_in_recovery()") is True
         return False
+
+
+def both(primary: PrivateServer, replica: Replica) -> str:
+    """A URL of whichever of the two can be written to."""
+    hosts = [parse_qs(urlsplit(url).query)["host"][0] for url in (primary.url, replica.url)]
+    query = f"host={quote(','.join(hosts), safe=',')}&port={PORT},{PORT}&target_session_attrs=read-write"
+    return f"postgresql://postgres@{urlsplit(primary.url).path}?{query}"
 
 
 @contextlib.contextmanager
