@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ HOW_TO_GET = {
     "curl": "apt-get install curl",
     "kcat": "apt-get install kcat",
     "syslog-ng": "apt-get install syslog-ng-core syslog-ng-mod-http",
+    "telegraf": "https://docs.influxdata.com/telegraf",
     "vegeta": "go install github.com/tsenart/vegeta/v12@v12.13.0",
     "wrk": "apt-get install wrk",
     "pandas": "pip install pandas",
@@ -45,8 +47,6 @@ HOW_TO_GET = {
     "psql": "apt-get install postgresql-client",
 }
 READING = ("pandas", "duckdb", "psql")
-NOT_RUN = ("toml",)
-"""Telegraf is in no package registry that the tests reach."""
 
 
 def recipe(name: str) -> Block:
@@ -105,7 +105,7 @@ def test_every_recipe_is_run_here() -> None:
     source = Path(__file__).read_text()
     named = set(re.findall(r"<!-- recipe: (\S+) -->", PAGE.read_text()))
     assert named == {*re.findall(r'recipe\("(\S+)"\)', source), *READING}
-    shown = [block for block in blocks(PAGE) if block.language not in ("json", *NOT_RUN)]
+    shown = [block for block in blocks(PAGE) if block.language != "json"]
     answers = [block for block in shown if any(block.text == other.answer for other in blocks(PAGE))]
     assert len(shown) - len(answers) == len(named)
 
@@ -161,6 +161,25 @@ def test_syslog_ng(best_kitchen: Kitchen) -> None:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
     assert {row["message"] for row in messages(best_kitchen)} == {"it rained", 'it "poured"'}, said
+
+
+def test_telegraf(best_kitchen: Kitchen) -> None:
+    """Given two measurements by a file."""
+    block = recipe("telegraf")
+    path = best_kitchen.path
+    now_ns = time.time_ns()
+    measured = [f"cpu,host=web{number} usage_active={number}.5,usage_iowait=0.5 {now_ns}\n" for number in (1, 2)]
+    (path / "cpu.influx").write_text("".join(measured))
+    own = "[agent]\n  skip_processors_after_aggregators = true\n"
+    given = '[[inputs.file]]\n  files = ["cpu.influx"]\n  data_format = "influx"\n'
+    (path / "telegraf.conf").write_text(own + given + block.text.replace(BASE, best_kitchen.server.url))
+    command = ["telegraf", "--config", str(path / "telegraf.conf"), "--once"]
+    done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(best_kitchen.server.database_url) as connection:
+        rows = connection.execute("SELECT session, cpu, properties FROM session_message ORDER BY session").fetchall()
+    properties = [{"usage_active": number + 0.5, "usage_iowait": 0.5} for number in (1, 2)]
+    assert rows == [("web1", 1.5, properties[0]), ("web2", 2.5, properties[1])], done.stderr
 
 
 def messages(kitchen: Kitchen) -> list[dict[str, Any]]:
