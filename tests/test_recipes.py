@@ -39,7 +39,7 @@ HOW_TO_GET = {
     "curl": "apt-get install curl",
     "kcat": "apt-get install kcat",
     "syslog-ng": "apt-get install syslog-ng-core syslog-ng-mod-http",
-    "telegraf": "https://docs.influxdata.com/telegraf",
+    "telegraf": ".ci/clients builds it",
     "vegeta": "go install github.com/tsenart/vegeta/v12@v12.13.0",
     "wrk": "apt-get install wrk",
     "pandas": "pip install pandas",
