@@ -91,11 +91,13 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
     from collector.database import database_of
     from collector.migrate import migrate as run
     from collector.retention import check
+    from collector.tables import progress_bar
     from collector.upkeep import bring_into_line
 
     check(settings)
     with database_of(settings) as database:
-        applied = run(database.url)
+        with progress_bar("schema") as begin:
+            applied = run(database.url, begin=begin)
         changed = bring_into_line(database.url, settings)
     if as_json:
         show_json({"applied": applied, "changed": changed})

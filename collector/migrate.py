@@ -4,6 +4,7 @@ Number N is schema/common/N_….sql, then the file N of the engine's folder. The
 applied, by what the server can do, and stays: `timescaledb` where its community edition is there, else `plain`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -47,8 +48,11 @@ def migrations(folder: Path | None = None) -> list[Migration]:
     return [Migration(version, found[version]) for version in sorted(found)]
 
 
-def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
-    """Apply what is missing; returns the versions applied. Safe to run twice, and by two at once.
+def migrate(
+    url: str, steps: list[Migration] | None = None, begin: Callable[[int], Callable[[int], None]] = lambda _: _nothing
+) -> list[int]:
+    """Apply what is missing; returns the versions applied. Safe to run twice, and by two at once. `begin` is told how
+    many steps there are, and gives a function that is told of each that is done.
 
     Raises SchemaError where the database is newer than this program, StoreDown where a step fails.
     """
@@ -59,14 +63,16 @@ def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
         version, engine = current(admin)
         _refuse_newer(version, steps)
         engine = engine or choose_engine(admin)
-        for step in steps:
-            if step.version > version:
-                with admin.transaction():
-                    admin.run(_TABLE)
-                    for path in step.files[engine]:
-                        admin.run(path.read_text())
-                    admin.run("INSERT INTO collector_schema (version, engine) VALUES (%s, %s)", (step.version, engine))
-                applied.append(step.version)
+        missing = [step for step in steps if step.version > version]
+        advance = begin(len(missing))
+        for step in missing:
+            with admin.transaction():
+                admin.run(_TABLE)
+                for path in step.files[engine]:
+                    admin.run(path.read_text())
+                admin.run("INSERT INTO collector_schema (version, engine) VALUES (%s, %s)", (step.version, engine))
+            applied.append(step.version)
+            advance(1)
     return applied
 
 
@@ -116,6 +122,10 @@ def licence(admin: Admin) -> str | None:
     """`timescale` (community edition), `apache`, or None without TimescaleDB."""
     value: str | None = admin.value("SELECT current_setting('timescaledb.license', true)")
     return value or None
+
+
+def _nothing(steps: int) -> None:
+    pass
 
 
 def _refuse_newer(version: int, steps: list[Migration]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from collector.doctor import Diagnosis
@@ -31,7 +31,7 @@ def progress_bar(unit: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
     told of each step.
     """
     own = Console(stderr=True)
-    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=own, disable=not own.is_terminal, transient=True) as progress:
 
         def begin(total: int) -> Callable[[int], None]:

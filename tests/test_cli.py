@@ -1,7 +1,17 @@
 """`collector migrate`, `collector doctor` and the rest of the command line, on each engine."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,7 +19,7 @@ import pytest
 from collector import __version__
 from collector.migrate import migrations
 from tests.harness.engines import Engine
-from tests.harness.server import collector
+from tests.harness.server import REPOSITORY, collector, environment
 from tests.test_migrate import empty_database
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -139,3 +149,87 @@ def test_help_names_every_command_and_where_settings_come_from() -> None:
         assert described.returncode == 0
         assert "DATABASE_URL" in described.stdout
     assert collector("--version").stdout.strip().endswith(__version__)
+
+
+# Completion, terminals and colours
+
+PROGRAMS = Path(sys.executable).parent
+
+
+def completed(program: str, words: str) -> list[str]:
+    """What the Tab key would offer after these words, in bash."""
+    given = {f"_{program.upper()}_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [PROGRAMS / program], env=environment(given), capture_output=True, text=True, check=True, timeout=60
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "expected"),
+    [
+        ("collector", "collector rej", ["rejected"]),
+        ("collector", "collector rejected re", ["replay"]),
+        ("collector", "collector doctor --js", ["--json"]),
+        ("collector", "collector import --to se", ["sessions"]),
+        ("simulate", "simulate pay", ["payloads"]),
+    ],
+)
+def test_the_tab_key(program: str, words: str, expected: list[str]) -> None:
+    assert completed(program, words) == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_there(shell: str) -> None:
+    given = environment({"_COLLECTOR_COMPLETE": f"{shell}_source"})
+    done = subprocess.run([PROGRAMS / "collector"], env=given, capture_output=True, text=True, check=True, timeout=60)
+    assert "_COLLECTOR_COMPLETE" in done.stdout
+
+
+def on_a_terminal(arguments: list[str], variables: dict[str, str]) -> str:
+    """What a command shows on a terminal of 60 columns, with its control sequences."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "collector", *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=REPOSITORY,
+        env=environment({"TERM": "xterm-256color", **variables}),
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # what a terminal says at its end
+            while data := os.read(controller, 65_536):
+                shown += data
+        assert process.wait(60) in (0, 1)
+    os.close(controller)
+    return shown.decode()
+
+
+def test_colours_are_for_terminals_that_want_them(best_database_url: str) -> None:
+    with psycopg.connect(best_database_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET synchronous_commit = off'.encode())
+    url = {"DATABASE_URL": best_database_url}
+    red = re.compile(r"\x1b\[[0-9;]*31")
+    assert red.search(on_a_terminal(["doctor"], url))
+    without = on_a_terminal(["doctor"], {**url, "NO_COLOR": "1"})
+    assert "problem" in without
+    assert not red.search(without)
+    assert "\x1b" not in collector("doctor", database_url=best_database_url).stdout
+
+
+def test_a_bar_is_for_terminals(best_engine: Engine) -> None:
+    with empty_database(best_engine) as url:
+        shown = on_a_terminal(["migrate"], {"DATABASE_URL": url})
+        assert "schema" in shown
+        assert f"{len(migrations())}/{len(migrations())}" in shown
+    with empty_database(best_engine) as url:
+        assert collector("migrate", database_url=url).stderr == ""
+
+
+def test_lines_are_not_wrapped_where_nobody_looks(best_database_url: str) -> None:
+    done = collector("doctor", database_url=best_database_url, COLLECTOR_PAYLOAD_RETENTION_DAYS="3")
+    (problem,) = [line for line in done.stdout.splitlines() if "would refuse" in line]
+    assert problem.rstrip().endswith("for more than 78 hours")

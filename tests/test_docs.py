@@ -317,6 +317,20 @@ def test_columns_described_are_those_there_are(database_url: str) -> None:
             assert {column for (column,) in rows} <= words, table
 
 
+def test_the_picture_has_tables_and_columns_that_there_are(database_url: str) -> None:
+    picture = (ROOT / "docs" / "data-model.svg").read_text()
+    shown = re.findall(r'<g class="(?:table|view)">.*?class="name"[^>]*>(\w+)<(.*?)</g>', picture, re.DOTALL)
+    assert {name for name, _ in shown} >= {"payload", "session_message", "hit", "progress", "rejected", "stats"}
+    with psycopg.connect(database_url) as connection:
+        for name, rest in shown:
+            rows = connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %s", (name,)
+            ).fetchall()
+            columns = re.findall(r'class="column"[^>]*>([^<:]*)', rest)
+            named = {word for text in columns for word in re.findall(r"\w+", text)}
+            assert named <= {column for (column,) in rows}, name
+
+
 def test_links_resolve() -> None:
     checked = 0
     for page in PAGES:
