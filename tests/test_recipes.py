@@ -17,7 +17,7 @@ import pytest
 
 from collector.openapi.ingest import BASE
 from tests.conftest import Serve
-from tests.documents import ROOT, Block, blocks
+from tests.documents import README, ROOT, Block, blocks
 from tests.faults.books import await_true
 from tests.harness.broker import Broker
 from tests.harness.engines import Engine
@@ -191,7 +191,8 @@ def messages(kitchen: Kitchen) -> list[dict[str, Any]]:
 def test_the_client_with_aiohttp_goes_on_after_a_cut(server: ServerProcess) -> None:
     """The collector is killed twice while the stream is open: every line is there, once."""
     example: dict[str, Any] = {}
-    exec(compile(recipe("aiohttp").text, str(PAGE), "exec"), example)
+    (source,) = [block.text for block in blocks(README) if block.language == "python" and "aiohttp" in block.text]
+    exec(compile(source, str(README), "exec"), example)
     lines = [line_of("endless", f"t{number}") for number in range(600)]
 
     def committed() -> int:
