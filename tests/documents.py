@@ -3,13 +3,18 @@
 `python -m tests.documents` writes the generated tables anew.
 """
 
+import asyncio
 import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 
+from collector.app import create_app
+from collector.openapi.ingest import LINES
 from collector.openapi.schemas import field_texts
 from collector.retention import KEPT, Age, age, shown
 from collector.settings import KIB, MIB, Settings, variable
@@ -18,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 DATA_MODEL = ROOT / "docs" / "data-model.md"
+API = ROOT / "docs" / "api.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -60,8 +66,7 @@ def links(page: Path) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """The fragments of a page's headings."""
-    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(prose(page)))
-    return {heading.replace(" ", "-") for heading in plain}
+    return {_anchor(heading) for heading in _HEADING.findall(prose(page))}
 
 
 def settings_table(kind: str) -> str:
@@ -97,6 +102,65 @@ def with_tables(text: str) -> str:
     return _KEPT.sub(lambda found: f"{found[1]}{kept_table()}{found[2]}", text)
 
 
+def api_page() -> str:
+    """docs/api.md: every endpoint as /openapi.json describes it."""
+    document = asyncio.run(_openapi())
+    tags = [tag["name"] for tag in document["tags"]]
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    operations.sort(key=lambda each: tags.index(each[2]["tags"][0]))
+    lines = [_API_HEAD, "| request | what |", "|---|---|"]
+    for method, path, operation in operations:
+        lines.append(f"| [{method} {path}](#{_anchor(f'{method} {path}')}) | {operation['summary']} |")
+    for method, path, operation in operations:
+        lines += ["", f"## {method} {path}", "", *_described(operation)]
+    return "\n".join(lines) + "\n"
+
+
+async def _openapi() -> Any:
+    def no_service() -> Any:
+        raise AssertionError("a description needs none")
+
+    transport = httpx.ASGITransport(create_app(no_service))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        return (await client.get("/openapi.json")).json()
+
+
+def _described(operation: dict[str, Any]) -> Iterator[str]:
+    """An operation's own words (those of all lines are at the top), parameters, answers and samples."""
+    yield operation["description"].replace(LINES.strip(), "[JSON lines](#json-lines), too.").strip()
+    if parameters := operation.get("parameters"):
+        yield from ("", "| parameter | where | what |", "|---|---|---|")
+        for given in parameters:
+            yield f"| `{given['name']}` | {given['in']} | {given['description']} |"
+    yield from ("", "| status | when |", "|---|---|")
+    for status, answer in operation["responses"].items():
+        yield f"| {status} | {' '.join(answer['description'].split())} |"
+    for given in operation["x-codeSamples"]:
+        language = "json" if given["answer"].startswith("{") else "text"
+        yield from ("", f"{given['label']}:", "", f"```sh\n{given['source']}\n```")
+        if given["answer"]:
+            yield from ("", f"```{language}\n{given['answer'].rstrip()}\n```")
+
+
+_API_HEAD = f"""# API
+
+Every endpoint, as `/openapi.json` describes it; `/docs` of a collector shows the same with commands for its address.
+This page is made from that description, and the samples run in the tests.
+
+## JSON lines
+{LINES}
+## Endpoints
+"""
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def _brief(text: str) -> str:
     """Up to the first reason: a colon, a semicolon or the end of a sentence."""
     return re.split(r"[:;]\s|\.(?:\s|$)", text)[0]
@@ -114,7 +178,10 @@ def _default(value: object) -> str:
 
 
 def tables_written() -> Iterator[Path]:
-    """Write the generated tables; the pages that changed."""
+    """Write the generated tables and pages; those that changed."""
+    if not API.exists() or API.read_text() != api_page():
+        API.write_text(api_page())
+        yield API
     for page in PAGES:
         text = page.read_text()
         if (written := with_tables(text)) != text:
@@ -124,4 +191,4 @@ def tables_written() -> Iterator[Path]:
 
 if __name__ == "__main__":
     for changed in tables_written():
-        print(f"{changed.relative_to(ROOT)}: settings written")
+        print(f"{changed.relative_to(ROOT)}: written")

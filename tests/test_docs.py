@@ -27,6 +27,7 @@ from collector.settings import Settings, variable
 from simulation.cli import cli as simulate
 from tests.conftest import Serve
 from tests.documents import (
+    API,
     CHANGELOG,
     DATA_MODEL,
     OPERATIONS,
@@ -35,6 +36,7 @@ from tests.documents import (
     ROOT,
     Block,
     anchors,
+    api_page,
     blocks,
     links,
     prose,
@@ -221,6 +223,10 @@ def test_tables_of_settings_are_generated() -> None:
         text = page.read_text()
         assert with_tables(text) == text, "python -m tests.documents writes them"
     assert all("<!-- settings:" in page.read_text() for page in (README, OPERATIONS))
+
+
+def test_the_page_of_the_api_is_generated() -> None:
+    assert API.read_text() == api_page(), "python -m tests.documents writes it"
 
 
 def test_settings_named_are_those_there_are() -> None:
