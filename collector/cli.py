@@ -96,9 +96,15 @@ def migrate(**flags: Any) -> None:
     """Bring the schema up to date; does nothing where it is."""
     from collector.database import database_of
     from collector.migrate import migrate as run
+    from collector.roles import shortcomings
+    from collector.store.admin import connected
 
     with database_of(load(**flags)) as database:
         applied = run(database.url)
+        with connected(database.url) as admin:
+            lacking = shortcomings(admin)
+    if lacking:
+        click.echo("the database's roles are not all they should be: see `collector doctor`", err=True)
     click.echo(f"applied {', '.join(map(str, applied))}" if applied else "up to date")
 
 
@@ -111,8 +117,9 @@ def doctor(*, as_json: bool, **flags: Any) -> None:
     from collector.doctor import diagnose
     from collector.tables import show_diagnosis
 
-    with database_of(load(**flags)) as database:
-        found = diagnose(database)
+    settings = load(**flags)
+    with database_of(settings) as database:
+        found = diagnose(database, settings.read_database_url)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
     else:

@@ -3,7 +3,9 @@
 import msgspec
 
 from collector.database import Database
+from collector.errors import StoreDown
 from collector.migrate import TIMESCALEDB, can_timescaledb, current, licence, migrations
+from collector.roles import INGEST, READ, rights_missing, shortcomings
 from collector.store.admin import Admin, connected
 
 OLDEST_TIMESCALEDB = (2, 20)
@@ -25,7 +27,7 @@ class Policy(msgspec.Struct):
 
 class Diagnosis(msgspec.Struct):
     """What `collector doctor` found; `problems` need doing something, `missing` is what a community TimescaleDB would
-    add.
+    add, and what the database's roles lack.
     """
 
     server: str
@@ -41,8 +43,8 @@ class Diagnosis(msgspec.Struct):
     problems: list[str]
 
 
-def diagnose(database: Database) -> Diagnosis:
-    """Ask the database. Raises StoreDown where it cannot be reached."""
+def diagnose(database: Database, read_url: str | None = None) -> Diagnosis:
+    """Ask the database, and that of `read_url` for the right to read. Raises StoreDown where it cannot be reached."""
     with connected(database.url) as admin:
         version, engine = current(admin)
         timescaledb = admin.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -62,7 +64,23 @@ def diagnose(database: Database) -> Diagnosis:
             problems=[],
         )
         _judge(found, admin)
+        if version:
+            found.missing += shortcomings(admin)
+            _judge_rights(found, admin, INGEST)
+            if read_url is None:
+                _judge_rights(found, admin, READ)
+    if version and read_url is not None:
+        try:
+            with connected(read_url) as reader:
+                _judge_rights(found, reader, READ)
+        except StoreDown as exc:
+            found.problems.append(f"COLLECTOR_READ_DATABASE_URL: {exc}")
     return found
+
+
+def _judge_rights(found: Diagnosis, admin: Admin, role: str) -> None:
+    if lacking := rights_missing(admin, role):
+        found.problems.append(lacking)
 
 
 def _policies(admin: Admin) -> list[Policy]:

@@ -1,7 +1,8 @@
 """The schema: numbered SQL files, applied in order, each once, in a transaction of its own.
 
 Number N is schema/common/N_….sql, then the file N of the engine's folder. The engine is chosen when the first one is
-applied, by what the server can do, and stays: `timescaledb` where its community edition is there, else `plain`.
+applied, by what the server can do, and stays: `timescaledb` where its community edition is there, else `plain`. At the
+end the database's roles get what they are to have (`roles`).
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from collector.errors import SchemaError
+from collector.roles import give_roles
 from collector.store.admin import Admin, connected
 from collector.store.queries import schema_folder
 
@@ -67,6 +69,7 @@ def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
                         admin.run(path.read_text())
                     admin.run("INSERT INTO collector_schema (version, engine) VALUES (%s, %s)", (step.version, engine))
                 applied.append(step.version)
+        give_roles(admin, jobs=engine == TIMESCALEDB)
     return applied
 
 

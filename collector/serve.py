@@ -21,7 +21,9 @@ from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
 from collector.garbage import collect_garbage_rarely
 from collector.migrate import check, migrate
+from collector.roles import INGEST, rights_missing
 from collector.settings import Settings, exported, load
+from collector.store.admin import connected
 
 log = structlog.get_logger()
 
@@ -78,10 +80,15 @@ def _prepare(database: Database, *, migrate_first: bool) -> None:
             migrate(database.url)
         else:
             check(database.url)
+        with connected(database.url) as admin:
+            lacking = rights_missing(admin, INGEST)
     except StoreDown as exc:
         if migrate_first:
             raise CollectorError(f"cannot migrate: {exc}") from exc
         log.warning("the database is away; not ready until it is there", why=str(exc))
+    else:
+        if lacking:
+            raise CollectorError(lacking)
 
 
 def _free_port(host: str, port: int) -> int:

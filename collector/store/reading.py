@@ -42,11 +42,12 @@ class Store:
     """Queries beside the writer's. Every method raises StoreDown while the database is away."""
 
     def __init__(self, url: str, read_url: str | None = None) -> None:
-        self._main = make_pool(url, f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        self._probe = make_pool(url, f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
+        self._main = make_pool(url, "ingest", f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        self._probe = make_pool(url, "ingest", f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
         self._read = make_pool(
             read_url or url,
+            "read",
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from collector.batch import Segment
 from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
-from collector.store.connection import WRITER_SESSION, conninfo
+from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
 from collector.store.transaction import Connection, Known, Outcome
@@ -144,6 +144,7 @@ class WriterSession:
             connection = await AsyncConnection.connect(self._url, autocommit=True)
             try:
                 await connection.execute(WRITER_SESSION)
+                await limit_rights(connection, "ingest")
                 cursor = await connection.execute(QUERIES["take_writer"], {"source": self._source})
                 row = await cursor.fetchone()
                 assert row is not None
