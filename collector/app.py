@@ -16,11 +16,14 @@ from litestar.types import ASGIApp
 
 from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
+from collector.guard import Guard
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
 from collector.routes.docs import docs_handlers
+from collector.routes.entrance import enter, turn_away
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
+from collector.routes.login import LOGIN, LOGOUT, Login
 from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
 from collector.routes.responses import PROBLEM_JSON
@@ -45,6 +48,9 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         for endpoint in ENDPOINTS:
             raw["POST", endpoint.path] = _INGEST.get(endpoint.path, Ingest)(service, endpoint)
         raw["GET", "/analytics"] = HourRead(service, app.ordinary)
+        login = Login(service.guard, service.patience)
+        raw["GET", LOGIN], raw["POST", LOGIN], raw["POST", LOGOUT] = login.show, login.login, login.logout
+        app.guard = service.guard
         app.state.service = service
         await service.start()
         try:
@@ -73,16 +79,25 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
 
 
 class _App(Litestar):
-    """What comes most goes straight to its handler, by method and path: what Litestar does for other requests would
-    cost it a third.
+    """Requests pass the entrance. What comes most goes straight to its handler then, by method and path: what Litestar
+    does for other requests would cost it a third.
     """
 
     def __init__(self, raw: Mapping[tuple[str, str], ASGIApp], **configuration: Any) -> None:
         super().__init__(**configuration)
+        self.guard: Guard | None = None
         self._raw = raw
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        handler = self._raw.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self.ordinary(scope, receive, send)
+            return
+        try:
+            await enter(self.guard, scope)
+        except Problem as problem:
+            await turn_away(scope, send, problem)
+            return
+        handler = self._raw.get((scope["method"], scope["path"]))
         await (handler or self.ordinary)(scope, receive, send)
 
     async def ordinary(self, scope: Any, receive: Any, send: Any) -> None:
@@ -117,7 +132,9 @@ def _service(state: State) -> Service:
 
 
 def _answer(problem: Problem) -> Response[dict[str, object]]:
-    headers = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    headers = {name.decode(): value.decode() for name, value in problem.headers}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
     return Response(problem.body(), status_code=problem.status, media_type=PROBLEM_JSON.decode(), headers=headers)
 
 

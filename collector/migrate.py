@@ -73,6 +73,14 @@ def migrate(url: str, steps: list[Migration] | None = None) -> list[int]:
     return applied
 
 
+def bring_up(url: str, *, own: bool) -> None:
+    """Migrate a database that is the collector's own, check any other. Raises as `check` does."""
+    if own:
+        migrate(url)
+    else:
+        check(url)
+
+
 def check(url: str) -> None:
     """Raises SchemaError unless the schema is this program's; StoreDown where the database is away."""
     steps = migrations()

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -12,18 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 
 from collector import logs
 from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
+from collector.exposure import check_certificate, check_keys, with_keys_decided
 from collector.garbage import collect_garbage_rarely
-from collector.migrate import check, migrate
+from collector.migrate import bring_up
 from collector.roles import INGEST, rights_missing
 from collector.settings import Settings, exported, load
 from collector.store.admin import connected
+from collector.store.keys import living_keys
 
 log = structlog.get_logger()
 
@@ -31,17 +35,31 @@ OPEN_REQUESTS = 4096
 """Requests at once in a worker; an open stream is one for as long as it lasts."""
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
+READ_AHEAD_BYTES = 128 * 1024
+"""Of a body, before it is asked for: with a thousand streams that wait, it is most of what they cost. Less would make
+long bodies slower to read.
+"""
 PR_SET_PDEATHSIG = 1
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
     logs.configure(settings)
+    check_certificate(settings)
+    settings = with_keys_decided(settings)
+    _raise_open_files()
     with database_of(settings) as database, _metrics_folder(settings.workers):
         port = _free_port(settings.host, settings.port)
-        _prepare(database, migrate_first=migrate_first or database.private is not None)
+        _prepare(settings, database, migrate_first=migrate_first or database.private is not None)
         os.environ.update(exported(settings))
-        log.info("listening", url=f"http://{settings.host}:{port}", workers=settings.workers, pid=os.getpid())
+        scheme = "https" if settings.ssl_certificate is not None else "http"
+        log.info(
+            "listening",
+            url=f"{scheme}://{_bracketed(settings.host)}:{port}",
+            workers=settings.workers,
+            api_keys=settings.api_keys,
+            pid=os.getpid(),
+        )
         Server(
             "collector.serve:worker",
             address=settings.host,
@@ -50,6 +68,13 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
             loop=Loops.auto,
             workers=settings.workers,
             backpressure=OPEN_REQUESTS,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=round(settings.headers_s * 1000), max_buffer_size=READ_AHEAD_BYTES, keep_alive=True
+            ),
+            ssl_cert=settings.ssl_certificate,
+            ssl_key=settings.ssl_keyfile,
+            ssl_protocol_min=SSLProtocols(settings.ssl_protocol_min),
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=round(settings.drain_s) + KILL_AFTER_S,
@@ -74,14 +99,12 @@ def worker() -> Litestar:
     return app
 
 
-def _prepare(database: Database, *, migrate_first: bool) -> None:
+def _prepare(settings: Settings, database: Database, *, migrate_first: bool) -> None:
     try:
-        if migrate_first:
-            migrate(database.url)
-        else:
-            check(database.url)
+        bring_up(database.url, own=migrate_first)
         with connected(database.url) as admin:
             lacking = rights_missing(admin, INGEST)
+            keys = len(living_keys(admin))
     except StoreDown as exc:
         if migrate_first:
             raise CollectorError(f"cannot migrate: {exc}") from exc
@@ -89,6 +112,18 @@ def _prepare(database: Database, *, migrate_first: bool) -> None:
     else:
         if lacking:
             raise CollectorError(lacking)
+        check_keys(settings, keys)
+
+
+def _raise_open_files() -> None:
+    """Let this process have as many connections as the system lets it: many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _free_port(host: str, port: int) -> int:

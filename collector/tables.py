@@ -1,9 +1,11 @@
 """What commands print, as tables on the terminal."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from collector.doctor import Diagnosis
+from collector.keyring import Listed
 
 
 def show_diagnosis(found: Diagnosis) -> None:
@@ -27,3 +29,15 @@ def show_diagnosis(found: Diagnosis) -> None:
     console.print(table)
     if not found.problems:
         console.print("all is well")
+
+
+def show_keys(found: list[Listed]) -> None:
+    """The answer of `collector keys list`."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("id", "name", "scope", "requests/s", "created", "revoked"):
+        table.add_column(column)
+    for key in found:
+        rate = "" if key.rate is None else f"{key.rate:g}"
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.id, escape(key.name), key.scope, rate, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+    Console(highlight=False).print(table)

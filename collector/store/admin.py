@@ -1,6 +1,6 @@
 """Connections for `collector migrate` and `collector doctor`: few, short and synchronous."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,8 @@ from collector.errors import StoreDown
 from collector.store.connection import conninfo
 from collector.store.translate import message
 
+Parameters = tuple[object, ...] | Mapping[str, object]
+
 
 class Admin:
     """A connection in autocommit mode. Methods raise StoreDown for whatever the database says."""
@@ -17,17 +19,17 @@ class Admin:
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
         self._connection = connection
 
-    def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         """The rows of a query."""
         with _translating():
             return self._connection.execute(sql.encode(), parameters or None).fetchall()
 
-    def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """The first column of the only row, None without a row."""
         rows = self.rows(sql, parameters)
         return rows[0][0] if rows else None
 
-    def run(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
+    def run(self, sql: str, parameters: Parameters = ()) -> None:
         """Statements without an answer: one with parameters, or a whole script without."""
         with _translating():
             self._connection.execute(sql.encode(), parameters or None)

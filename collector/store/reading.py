@@ -43,7 +43,6 @@ class Store:
 
     def __init__(self, url: str, read_url: str | None = None) -> None:
         self._main = make_pool(url, "ingest", f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        self._probe = make_pool(url, "ingest", f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
         self._read = make_pool(
             read_url or url,
@@ -56,13 +55,11 @@ class Store:
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
-        await self._probe.open()
         await self._read.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
-        await self._probe.close()
         await self._read.close()
 
     async def take_stream(self, source: str) -> Progress:
@@ -100,23 +97,16 @@ class Store:
         """A page of a session's messages."""
         return await sessions.page(self._read, query)
 
-    async def unfit(self, schema: int) -> list[str]:
-        """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""
-        fsync, synchronous_commit, read_only, found = (await fetch(self._probe, "readiness", {}))[0]
-        unsafe = []
-        if found != schema:
-            unsafe.append(f"the database is at schema {found or 0}, this program needs {schema}")
-        if fsync != "on":
-            unsafe.append(f"fsync is {fsync}")
-        if synchronous_commit == "off":
-            unsafe.append("synchronous_commit is off")
-        if read_only == "on":
-            unsafe.append("the database is read-only")
-        return unsafe
+    async def keep(self, sources: set[str]) -> None:
+        """These sources are in use: their keys are not to be forgotten."""
+        await fetch(self._main, "keep_sources", {"sources": msgspec.json.encode(sorted(sources)).decode()})
 
-    async def forget_old(self, *, keys: timedelta, tokens: timedelta, rejected: timedelta) -> tuple[int, int, int]:
+    async def forget_old(
+        self, *, keys: timedelta, tokens: timedelta, rejected: timedelta, sessions: timedelta
+    ) -> tuple[int, int, int]:
         """Housekeeping: delete what is past its retention; returns how many keys, tokens and rejected lines went."""
-        rows = await fetch(self._main, "forget_old", {"keys": keys, "tokens": tokens, "rejected": rejected})
+        retention = {"keys": keys, "tokens": tokens, "rejected": rejected, "sessions": sessions}
+        rows = await fetch(self._main, "forget_old", retention)
         keys_gone, tokens_gone, lines_gone = rows[0]
         return keys_gone, tokens_gone, lines_gone
 

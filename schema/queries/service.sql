@@ -23,5 +23,18 @@ WITH turn AS MATERIALIZED (
     DELETE FROM session_token WHERE created_at < now() - %(tokens)s::interval AND (SELECT mine FROM turn) RETURNING 1
 ), lines AS (
     DELETE FROM rejected WHERE received_at < now() - %(rejected)s::interval AND (SELECT mine FROM turn) RETURNING 1
+), logs AS (
+    DELETE FROM session_log WHERE logged_at < now() - %(sessions)s::interval AND (SELECT mine FROM turn) RETURNING 1
 )
 SELECT (SELECT count(*) FROM keys), (SELECT count(*) FROM tokens), (SELECT count(*) FROM lines);
+
+-- name: keep_sources
+-- Streams that are open have not ended, however long nothing has come by them. Sorted, as all who lock sources do.
+UPDATE progress SET updated_at = now()
+WHERE source IN (
+    SELECT source FROM progress
+    WHERE source = ANY (SELECT json_array_elements_text(%(sources)s::json))
+    ORDER BY source
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING source;

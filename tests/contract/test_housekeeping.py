@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 def keep_house(app: App) -> tuple[int, int, int]:
     """Once, as it happens every few minutes: keys, tokens and rejected lines older than a day go."""
-    return app.call(app.service.store.forget_old(keys=DAY, tokens=DAY, rejected=DAY))
+    return app.call(app.service.store.forget_old(keys=DAY, tokens=DAY, rejected=DAY, sessions=DAY))
 
 
 def age(table: Table, name: str, column: str, condition: str, value: str) -> None:
@@ -48,7 +48,7 @@ def test_partitions_stay_and_imported_files_for_as_long_as_tokens(app: App, tabl
 
     def forget() -> None:
         day = timedelta(days=1)
-        app.call(app.service.store.forget_old(keys=day, tokens=90 * day, rejected=30 * day))
+        app.call(app.service.store.forget_old(keys=day, tokens=90 * day, rejected=30 * day, sessions=30 * day))
 
     partition, imported = f"kafka {unique('topic')} 0", f"/stats import {unique('hash')}"
     for source in (partition, imported):
