@@ -16,7 +16,7 @@ from collections.abc import Callable
 import structlog
 
 from collector.errors import Forbidden, KeyNotKnown, StoreDown, TooMany, Unauthorized, Unavailable
-from collector.keys import ApiKey, Scope, id_of
+from collector.keys import HEAD_BYTES, ApiKey, Scope, head_of, is_key
 from collector.store.probe import Probe
 
 log = structlog.get_logger()
@@ -41,7 +41,8 @@ class Guard:
         self._probe = Probe(url, ASK_S)
         self._on_revoked = on_revoked
         self._clock = clock
-        self._keys: dict[str, ApiKey] = {}
+        self._keys: dict[bytes, ApiKey] = {}
+        """By their heads."""
         self._known_at = -math.inf
         self._asked_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
@@ -66,7 +67,7 @@ class Guard:
         """
         if token is None:
             raise Unauthorized("send an API key: `Authorization: Bearer ck_…`")
-        key = self._keys.get(id_of(token) or "")
+        key = self._keys.get(token[:HEAD_BYTES])
         if key is None:
             key = await self._look_for(token)
         if not key.is_(token):
@@ -81,12 +82,11 @@ class Guard:
         return key.id
 
     async def _look_for(self, token: bytes) -> ApiKey:
-        identity = id_of(token)
-        if identity is not None:
+        if is_key(token):
             came_at = self._clock()
             while self._asked_at < came_at:  # what was asked before may not have it
                 await self._ask()
-            key = self._keys.get(identity)
+            key = self._keys.get(token[:HEAD_BYTES])
             if key is not None:
                 return key
             if self._clock() - self._known_at > FRESH_S:
@@ -122,9 +122,10 @@ class Guard:
         known = self._keys
         self._keys = {}
         for identity, scope, rate, digest in rows:
-            key = known.get(identity)
+            head = head_of(identity)
+            key = known.get(head)
             if key is None or (key.scope, key.rate) != (scope, rate):
                 key = ApiKey(identity, scope, rate, bytes(digest))
-            self._keys[identity] = key  # as it was, with what is in its bucket
+            self._keys[head] = key  # as it was, with what is in its bucket
         if gone := known.keys() - self._keys.keys():
-            self._on_revoked(set(gone))
+            self._on_revoked({known[head].id for head in gone})

@@ -4,10 +4,10 @@ A key is `ck_`, eight characters by which it is found, `_`, and 256 random bits.
 secret as long as this a slow hash would protect no better, and every request would pay for it.
 """
 
-import hashlib
-import hmac
 import secrets
 import string
+from hashlib import sha256
+from hmac import compare_digest
 from typing import Literal
 
 import msgspec
@@ -17,10 +17,9 @@ Scope = Literal["ingest", "read"]
 PREFIX = b"ck_"
 ID_CHARACTERS = 8
 SECRET_BYTES = 32
-MAX_CHARACTERS = 128
-"""Of what is looked at: a key has 55."""
 _ALPHABET = string.ascii_lowercase + string.digits
-_ID_END = len(PREFIX) + ID_CHARACTERS
+HEAD_BYTES = len(PREFIX) + ID_CHARACTERS + 1
+"""Of a key: all but its secret."""
 
 
 def new_key() -> tuple[str, str]:
@@ -31,15 +30,17 @@ def new_key() -> tuple[str, str]:
 
 def digest_of(key: bytes) -> bytes:
     """What is kept of a key: 32 bytes."""
-    return hashlib.sha256(key).digest()
+    return sha256(key).digest()
 
 
-def id_of(key: bytes) -> str | None:
-    """The id in a key; None where it is no key at all."""
-    if len(key) > MAX_CHARACTERS or not key.startswith(PREFIX) or key[_ID_END : _ID_END + 1] != b"_":
-        return None
-    identity = key[len(PREFIX) : _ID_END]
-    return identity.decode() if identity.isascii() else None
+def head_of(identity: str) -> bytes:
+    """What the key with this id begins with, up to its secret."""
+    return PREFIX + identity.encode() + b"_"
+
+
+def is_key(key: bytes) -> bool:
+    """Whether it looks like one."""
+    return key.startswith(PREFIX) and key[HEAD_BYTES - 1 : HEAD_BYTES] == b"_"
 
 
 class ApiKey(msgspec.Struct):
@@ -57,7 +58,7 @@ class ApiKey(msgspec.Struct):
 
     def is_(self, key: bytes) -> bool:
         """Whether this is the key; takes as long for one that is nearly right."""
-        return hmac.compare_digest(digest_of(key), self.digest)
+        return compare_digest(sha256(key).digest(), self.digest)
 
     def take(self, now: float) -> float:
         """Take a request out of the bucket; returns the seconds until there is one, 0 where there was."""

@@ -33,41 +33,37 @@ def scope_needed(method: str, path: str) -> Scope | None:
 
 
 async def enter(guard: Guard | None, scope: Any) -> None:
-    """Let the request in; `scope["caller"]` is then the id of its API key. Raises Problem."""
+    """Let the request in; `scope["caller"]` is then the id of its API key, which it shows as a bearer or, only to read,
+    in the cookie of `routes.login`. Raises Problem.
+    """
     size_bytes = 0
-    for _, value in scope["headers"]:
+    shown = cookie = b""
+    for name, value in scope["headers"]:
         size_bytes += len(value)
+        if name == b"authorization":
+            shown = value
+        elif name == b"cookie":
+            cookie = value
     if size_bytes > MAX_HEADER_BYTES:
         raise HeadersTooLarge(f"the headers have {size_bytes} bytes; at most {MAX_HEADER_BYTES} are taken")
     if guard is None:
         return
     needed = scope_needed(scope["method"], scope["path"])
     if needed is not None:
-        scope["caller"] = await guard.admit(_token(scope, needed), needed)
+        token: bytes | None = None
+        if shown[: len(_BEARER)].lower() == _BEARER:
+            token = shown[len(_BEARER) :].strip()
+        elif needed == "read" and scope["method"] in _SAFE:
+            token = key_of_cookie(cookie)
+        scope["caller"] = await guard.admit(token, needed)
 
 
 async def turn_away(scope: Any, send: Send, problem: Problem) -> None:
     """Answer a request that may not come in; a person in front of a browser gets a form to show a key with."""
     metrics.of(metrics.TURNED_AWAY, str(problem.status)).inc()
-    browser = scope["method"] in _SAFE and b"text/html" in _header(scope, b"accept")
+    accepts = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+    browser = scope["method"] in _SAFE and b"text/html" in accepts
     if browser and isinstance(problem, Unauthorized):
         await form(scope, send, problem)
     else:
         await send_problem(send, problem)
-
-
-def _token(scope: Any, needed: Scope) -> bytes | None:
-    """The key that the request shows: as a bearer, or, only to read, in the cookie of `routes.login`."""
-    given = _header(scope, b"authorization")
-    if given[: len(_BEARER)].lower() == _BEARER:
-        return given[len(_BEARER) :].strip()
-    if needed == "read" and scope["method"] in _SAFE:
-        return key_of_cookie(_header(scope, b"cookie"))
-    return None
-
-
-def _header(scope: Any, name: bytes) -> bytes:
-    for found, value in scope["headers"]:
-        if found == name:
-            return bytes(value)
-    return b""

@@ -3,7 +3,7 @@ for people.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +23,7 @@ from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, 
 from tests.harness.engines import Engine
 from tests.strategies import encoded
 
-SINGLE_MESSAGES = {
+SINGLE_MESSAGES: dict[str, Callable[[], bytes]] = {
     "/stats": lambda: encoded(payload(unique("access"))),
     "/payloads": lambda: encoded(payload(unique("access"))),
     "/sessions": lambda: b'{"session":"access","cpu":1}',
