@@ -69,11 +69,12 @@ def serve(*, migrate_first: bool, no_consume: bool, ask_for_keys: bool, let_in: 
 
 
 @cli.command()
-@click.option("--metrics-port", type=int, help="Serve /metrics on this port.")
+@click.option("--metrics-port", type=int, help="Serve /metrics on this port of COLLECTOR_HOST.")
+@click.option("--open", "let_in", is_flag=True, help="The metrics need no API key, wherever the request comes from.")
 @data_options
-def consume(*, metrics_port: int | None, **flags: Any) -> None:
+def consume(*, metrics_port: int | None, let_in: bool, **flags: Any) -> None:
     """Process the queue behind /payloads until SIGTERM, beside any number of others."""
-    settings = load(**flags)
+    settings = load(**flags, api_keys="off" if let_in else None)
     from collector.consume import consume as run
 
     run(settings, metrics_port=metrics_port)

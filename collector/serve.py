@@ -24,6 +24,7 @@ from collector.errors import CollectorError, StoreDown
 from collector.exposure import check_certificate, check_keys, with_keys_decided
 from collector.garbage import collect_garbage_rarely
 from collector.migrate import bring_up
+from collector.queue import check_queue
 from collector.roles import INGEST, rights_missing
 from collector.settings import Settings, exported, load
 from collector.store.admin import connected
@@ -46,6 +47,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
     logs.configure(settings)
     check_certificate(settings)
+    check_queue(settings)
     settings = with_keys_decided(settings)
     _raise_open_files()
     with database_of(settings) as database, _metrics_folder(settings.workers):

@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 
 import msgspec
-from psycopg.rows import TupleRow
 
 from collector.progress import Progress
 from collector.store import sessions
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.transaction import progress_of
 
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
@@ -65,12 +65,12 @@ class Store:
     async def take_stream(self, source: str) -> Progress:
         """Become the owner of a source; returns how far it is committed."""
         rows = await fetch(self._main, "take_stream", {"source": source})
-        return _progress(rows[0])
+        return progress_of(rows[0])
 
     async def find_progress(self, source: str) -> Progress | None:
         """How far a source is committed; None where it is unknown."""
         rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
-        return _progress(rows[0]) if rows else None
+        return progress_of(rows[0]) if rows else None
 
     async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
         """The first of a source's newest rejected lines, with what was said of them."""
@@ -109,8 +109,3 @@ class Store:
         rows = await fetch(self._main, "forget_old", retention)
         keys_gone, tokens_gone, lines_gone = rows[0]
         return keys_gone, tokens_gone, lines_gone
-
-
-def _progress(row: TupleRow) -> Progress:
-    source, owner, position, complete, digest, accepted, rejected = row
-    return Progress(source, owner, position, complete, bytes(digest), accepted, rejected)

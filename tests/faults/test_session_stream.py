@@ -93,8 +93,8 @@ def test_a_message_is_visible_soon_although_logs_are_uploaded(serve: Serve, best
     with psycopg.connect(best_database_url, autocommit=True) as connection:
         number = 0
         while not done.is_set() or number < 5:
-            # Of the same sessions, so that the locks are the same.
-            wire.send(b'{"session":"logged-%d","seq":%d,"event":"live"}\n' % (number % 200, number))
+            # Of the same sessions, so that the locks are the same; what no log has.
+            wire.send(b'{"session":"logged-%d","seq":%d,"event":"live"}\n' % (number % 200, LOG_LINES + number))
             began = time.monotonic()
             query = "SELECT count(*) FROM session_message WHERE event = 'live'"
             while connection.execute(query).fetchone() != (number + 1,):
