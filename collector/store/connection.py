@@ -22,9 +22,10 @@ OPTIONS: dict[str, str | int] = {
 
 
 # A collector that vanishes in the middle of a transaction (power, network, SIGSTOP) must not hold its locks for as long
-# as the server's kernel believes in the connection.
+# as the server's kernel believes in the connection. While it waits for the rest of a COPY or of a pipeline it does
+# not look at timeouts: see `end_stalled`.
 WRITER_SESSION = """
-SET idle_in_transaction_session_timeout = '20s';
+SET idle_in_transaction_session_timeout = '10s';
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 3;
 SET tcp_keepalives_count = 3;

@@ -15,9 +15,12 @@ from collector.store.translate import translating
 
 
 class Probe:
-    """Connects when it is asked something; questions wait for each other. `timeout_s` bounds each, with connecting."""
+    """Connects when it is asked something; questions wait for each other. `timeout_s` bounds each, with connecting.
+    `limited` to the rights of ingest, or as whoever logs in.
+    """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, *, limited: bool = True) -> None:
+        self._limited = limited
         self._url = conninfo(url)
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
@@ -57,7 +60,8 @@ class Probe:
         if self._connection is None or self._connection.closed:
             connection = await AsyncConnection.connect(self._url, autocommit=True)
             try:
-                await limit_rights(connection, "ingest")
+                if self._limited:
+                    await limit_rights(connection, "ingest")
             except BaseException:
                 await connection.close()
                 raise

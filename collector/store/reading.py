@@ -1,13 +1,16 @@
 """What is read from the database, and the small transactions beside the writer's: on pools of connections."""
 
+import contextlib
 from datetime import datetime, timedelta
 
 import msgspec
 
+from collector.errors import StoreDown, StoreError
 from collector.progress import Progress
 from collector.store import sessions
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.probe import Probe
 from collector.store.transaction import progress_of
 
 LOCK_TIMEOUT_S = 3
@@ -50,6 +53,8 @@ class Store:
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
+        # As the role that logs in: only that one may end its other connections.
+        self._admin = Probe(url, LOCK_TIMEOUT_S, limited=False)
         self.hours = Hours(self._main, self._read)
 
     async def open(self) -> None:
@@ -61,10 +66,17 @@ class Store:
         """Close all connections."""
         await self._main.close()
         await self._read.close()
+        await self._admin.close()
 
     async def take_stream(self, source: str) -> Progress:
         """Become the owner of a source; returns how far it is committed."""
-        rows = await fetch(self._main, "take_stream", {"source": source})
+        try:
+            rows = await fetch(self._main, "take_stream", {"source": source})
+        except StoreDown:
+            # Whoever holds it may have stalled; the next to ask finds it free then.
+            with contextlib.suppress(StoreError):
+                await self._admin.ask("end_stalled")
+            raise
         return progress_of(rows[0])
 
     async def find_progress(self, source: str) -> Progress | None:

@@ -38,3 +38,15 @@ WHERE source IN (
     FOR UPDATE SKIP LOCKED
 )
 RETURNING source;
+
+-- name: end_stalled
+-- Writers of ours whose transaction has waited for them for so long that they must have stalled. In the middle of a COPY or of a pipeline the server
+-- waits without looking at any timeout, and others wait for the keys that they hold. They find out when they wake up, and try again.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+  AND usename = session_user
+  AND application_name = 'collector'
+  AND state <> 'idle'
+  AND wait_event = 'ClientRead'
+  AND query_start < now() - INTERVAL '10 seconds';

@@ -1,7 +1,11 @@
-"""The database stopped in its tracks (`pg_ctl stop -m immediate`) under load, and started again."""
+"""The database stopped in its tracks under load, by `pg_ctl stop -m immediate` or by SIGKILL of the postmaster, and
+started again.
+"""
 
 import asyncio
+import os
 import random
+import signal
 
 from collector.embedded import PrivateServer
 from tests.conftest import Serve
@@ -21,6 +25,15 @@ SINGLE_WAIT_S = 0.3
 AFTER_LINES = 200
 
 
+def crash(database: PrivateServer, choices: random.Random) -> None:
+    """Either way; backends notice the death of a killed postmaster by themselves."""
+    pid = database.pid
+    if choices.random() < 0.5 or pid is None:
+        database.stop("immediate")
+    else:
+        os.kill(pid, signal.SIGKILL)
+
+
 async def one_round(database: PrivateServer, server: ServerProcess, ledger: Ledger, choices: random.Random) -> int:
     """Returns how many requests were turned away."""
     load = Load([server.url], ledger, choices, KINDS)
@@ -28,7 +41,7 @@ async def one_round(database: PrivateServer, server: ServerProcess, ledger: Ledg
         running = tasks.create_task(load.run())
         await load.acknowledged(choices.randint(1, WARM_UP_LINES))
         await asyncio.sleep(choices.uniform(0, RANDOM_MOMENT_S))  # the fault's moment; nothing waits for it
-        await asyncio.to_thread(database.stop, "immediate")
+        await asyncio.to_thread(crash, database, choices)
         await asyncio.sleep(choices.uniform(0, AWAY_S))  # how long it is away
         await asyncio.to_thread(database.ensure_running)
         await load.acknowledged(AFTER_LINES)
