@@ -35,14 +35,13 @@ class Patience:
         try:
             return await content
         except asyncio.CancelledError:
-            problem = self._ended.get(task)
-            if problem is None:
+            if task not in self._ended:
                 raise
             task.uncancel()
-            raise problem from None
         finally:
             del self._bodies[task]
-            self._ended.pop(task, None)
+        # Here, and by no name: an exception in a cycle would hold on to the request, and with it to the connection.
+        raise self._ended.pop(task)
 
     def look(self, now: float) -> None:
         """End those that have taken too long, on the clock of `time.monotonic`."""

@@ -36,10 +36,6 @@ OPEN_REQUESTS = 4096
 """Requests at once in a worker; an open stream is one for as long as it lasts."""
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
-READ_AHEAD_BYTES = 128 * 1024
-"""Of a body, before it is asked for: with a thousand streams that wait, it is most of what they cost. Less would make
-long bodies slower to read.
-"""
 PR_SET_PDEATHSIG = 1
 
 
@@ -70,10 +66,8 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
             loop=Loops.auto,
             workers=settings.workers,
             backpressure=OPEN_REQUESTS,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=round(settings.headers_s * 1000), max_buffer_size=READ_AHEAD_BYTES, keep_alive=True
-            ),
+            http=HTTPModes.http1,  # to find out about HTTP/2, granian waits for a first byte without end
+            http1_settings=HTTP1Settings(header_read_timeout=round(settings.headers_s * 1000)),
             ssl_cert=settings.ssl_certificate,
             ssl_key=settings.ssl_keyfile,
             ssl_protocol_min=SSLProtocols(settings.ssl_protocol_min),
