@@ -57,6 +57,11 @@ class Patience:
         """Be less patient."""
         self._draining = True
 
+    async def gone(self) -> None:
+        """Wait for the end of the requests whose bodies are not there yet."""
+        if self._bodies:
+            await asyncio.wait(self._bodies)
+
     def _problem(self) -> Problem:
         if self._draining:
             return Unavailable(SHUTTING_DOWN, retry_after_s=1)

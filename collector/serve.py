@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import structlog
 from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.server import Server
 from litestar import Litestar
 
 from collector import logs
@@ -23,6 +23,7 @@ from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
 from collector.exposure import check_certificate, check_keys, with_keys_decided
 from collector.garbage import collect_garbage_rarely
+from collector.listening import Connections, SharedServer
 from collector.migrate import bring_up
 from collector.queue import check_queue
 from collector.roles import INGEST, rights_missing
@@ -48,6 +49,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     _raise_open_files()
     with database_of(settings) as database, _metrics_folder(settings.workers):
         port = _free_port(settings.host, settings.port)
+        settings = msgspec.structs.replace(settings, port=port)
         _prepare(settings, database, migrate_first=migrate_first or database.private is not None)
         os.environ.update(exported(settings))
         scheme = "https" if settings.ssl_certificate is not None else "http"
@@ -58,7 +60,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
             api_keys=settings.api_keys,
             pid=os.getpid(),
         )
-        Server(
+        SharedServer(
             "collector.serve:worker",
             address=settings.host,
             port=port,
@@ -81,7 +83,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
 
 def worker() -> Litestar:
     """The application of a worker process, called by granian."""
-    from collector.app import create_app, drain_at_signals
+    from collector.app import create_app, leave_at_signals
     from collector.service import Service
 
     _end_with_parent()
@@ -90,7 +92,7 @@ def worker() -> Litestar:
     stack = contextlib.ExitStack()  # lives as long as the process
     database = stack.enter_context(database_of(settings))
     app = create_app(lambda: Service(settings, database.url, recover=database.recover))
-    drain_at_signals(app)
+    leave_at_signals(app, Connections(settings.port))
     collect_garbage_rarely()
     return app
 

@@ -80,6 +80,7 @@ class Service:
         # Of a table of the database the ordinary writers take care.
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
         self._consumer = consumer_of(settings) if settings.consume else None
+        self.leaving = False
         self.draining = False
         self._clock = clock
         self._readiness = Readiness(url, migrations()[-1].version)
@@ -122,7 +123,7 @@ class Service:
         """The request is under way; a drain interrupts it."""
         self._open.add(request)
         self._no_streams.clear()
-        if self.draining:
+        if self.leaving:
             request.interrupt()
         try:
             yield
@@ -131,25 +132,33 @@ class Service:
             if not self._open:
                 self._no_streams.set()
 
-    def drain(self) -> None:
-        """Begin to end, when the process is told to: streams end with a last receipt, and no new ones are read.
-
-        The server waits for requests before it stops the service, so the bound on what they may take begins here.
+    def leave(self) -> None:
+        """The process is to end: it is not ready any more, streams end with a last receipt, and no new ones are read.
+        Single messages are still served.
         """
-        if self.draining:
+        if self.leaving:
             return
-        self.draining = True
+        self.leaving = True
         log.info("draining", streams=len(self._open))
         for request in list(self._open):
             request.interrupt()
+
+    def drain(self) -> asyncio.Task[None]:
+        """Begin to end; returns the task that is done when all that was taken in is settled.
+
+        The server waits for requests before it stops the service, so the bound on what they may take begins here.
+        """
+        if self._ending is not None:
+            return self._ending
+        self.leave()
+        self.draining = True
         self.patience.drain()
         self._ending = asyncio.create_task(self._end())
+        return self._ending
 
     async def stop(self) -> None:
         """End within `drain_s`: what was taken in is stored and acknowledged, or given back."""
-        self.drain()
-        assert self._ending is not None
-        await self._ending
+        await self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,6 +174,7 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
                 await self._no_streams.wait()
+                await self.patience.gone()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
         if consumed is not None:
@@ -172,7 +182,7 @@ class Service:
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""
-        if self.draining:
+        if self.leaving:
             return ["shutting down"]
         return await self._readiness.unready()
 

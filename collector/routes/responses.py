@@ -34,3 +34,14 @@ async def send_problem(send: Send, problem: Problem, headers: list[tuple[bytes, 
     if problem.retry_after_s is not None:
         every.append((b"retry-after", str(problem.retry_after_s).encode()))
     await send_whole(send, problem.status, PROBLEM_JSON, msgspec.json.encode(problem.body()), every)
+
+
+def closing(send: Send) -> Send:
+    """`send`, with the word in every answer that the connection ends with it."""
+
+    async def tell(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
+
+    return tell

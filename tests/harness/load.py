@@ -36,15 +36,22 @@ class Load:
     """Clients against one collector, from `run` until `finish`."""
 
     def __init__(
-        self, urls: list[str], ledger: Ledger, choices: random.Random, kinds: Sequence[Kind] = (STATS,)
+        self,
+        urls: list[str],
+        ledger: Ledger,
+        choices: random.Random,
+        kinds: Sequence[Kind] = (STATS,),
+        *,
+        keep_connections: bool = True,
     ) -> None:
         self.ledger = ledger
         self.failures = 0
         """Requests that were cut, or answered 503."""
         self.cuts = 0
-        """Of these, those without an answer."""
+        """Single messages that had no answer."""
         self._urls = urls
         self._kinds = kinds
+        self._keep_connections = keep_connections
         self._choices = choices
         self._finishing = asyncio.Event()
         self._progress = asyncio.Condition()
@@ -56,7 +63,7 @@ class Load:
         where an answer cannot be true.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=ANSWER_S)
-        connector = aiohttp.TCPConnector(limit=0, force_close=False)
+        connector = aiohttp.TCPConnector(limit=0, force_close=not self._keep_connections)
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as self._http,
             asyncio.TaskGroup() as clients,
@@ -139,8 +146,8 @@ class Load:
                     await self._send_stream(stream)
                 if stream.complete:
                     return
-            except (*CUT, Again) as exc:
-                await self._failed(exc)
+            except (*CUT, Again):
+                await self._failed()
 
     async def _position(self, stream: "Stream") -> bool:
         """Learn how far the stream is committed; True where it is complete."""
@@ -198,8 +205,8 @@ class Load:
                 finally:
                     stream.requests += 1
                     answer.close()
-            except (*CUT, Again) as exc:
-                await self._failed(exc)
+            except (*CUT, Again):
+                await self._failed()
 
     # Shared
 
@@ -215,9 +222,9 @@ class Load:
         async with self._progress:
             self._progress.notify_all()
 
-    async def _failed(self, exc: Exception) -> None:
+    async def _failed(self, single: Exception | None = None) -> None:
         self.failures += 1
-        self.cuts += not isinstance(exc, Again)
+        self.cuts += single is not None and not isinstance(single, Again)
         async with self._progress:
             self._progress.notify_all()
         await asyncio.sleep(PAUSE_S * self._choices.uniform(0.5, 1.5))
