@@ -65,7 +65,10 @@ def _acknowledge_lines(segment: Segment, outcome: Outcome) -> None:
 def _acknowledge_singles(segment: Segment, outcome: Outcome) -> None:
     claim = segment.claim
     repeated = claim is not None and claim.source in outcome.repeats
-    metrics.of(metrics.REPEATED if repeated else metrics.STORED, segment.endpoint).inc(segment.count)
+    left_out = segment.count if repeated else outcome.repeated.get(id(segment), 0)
+    metrics.of(metrics.STORED, segment.endpoint).inc(segment.count - left_out)
+    if left_out:
+        metrics.of(metrics.REPEATED, segment.endpoint).inc(left_out)
     if claim is not None and repeated and outcome.repeats[claim.source] != claim.digest:
         tell(segment, KeyReused("this key came before with another payload"))
         return

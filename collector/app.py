@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from litestar import Litestar, Request, Response
@@ -16,14 +17,17 @@ from litestar.types import ASGIApp
 
 from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
+from collector.guard import Guard
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
 from collector.routes.docs import docs_handlers
+from collector.routes.entrance import enter, turn_away
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
+from collector.routes.login import LOGIN, LOGOUT, Login
 from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
-from collector.routes.responses import PROBLEM_JSON
+from collector.routes.responses import PROBLEM_JSON, closing
 from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
 from collector.routes.streams import get_stream
@@ -31,11 +35,14 @@ from collector.service import Service
 
 log = structlog.get_logger()
 
+LEAVE_S = 1.0
+"""How long clients are told to go elsewhere, before the process ends: a busy one has sent its next request by then."""
+
 _INGEST: dict[str, type[Ingest]] = {"/analytics": HitIngest}
 """Endpoints whose single messages come in a way of their own."""
 
 
-def create_app(make_service: Callable[[], Service]) -> Litestar:
+def create_app(make_service: Callable[[], Service]) -> "App":
     """The ASGI application; `make_service` is called in the event loop when it starts."""
     raw: dict[tuple[str, str], ASGIApp] = {}
 
@@ -45,6 +52,9 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         for endpoint in ENDPOINTS:
             raw["POST", endpoint.path] = _INGEST.get(endpoint.path, Ingest)(service, endpoint)
         raw["GET", "/analytics"] = HourRead(service, app.ordinary)
+        login = Login(service.guard, service.patience)
+        raw["GET", LOGIN], raw["POST", LOGIN], raw["POST", LOGOUT] = login.show, login.login, login.logout
+        app.guard = service.guard
         app.state.service = service
         await service.start()
         try:
@@ -53,7 +63,7 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
             await service.stop()
 
     handlers = [get_stats, get_hour, get_hours, get_session, get_stream, live, ready, metrics]
-    app = _App(
+    app = App(
         raw,
         route_handlers=[*handlers, *docs_handlers(lambda: document(handlers))],
         lifespan=[lifespan],
@@ -72,25 +82,64 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
     return app
 
 
-class _App(Litestar):
-    """What comes most goes straight to its handler, by method and path: what Litestar does for other requests would
-    cost it a third.
+class Connections(Protocol):
+    """What clients are connected by."""
+
+    def stop_accepting(self) -> None:
+        """Take no new ones."""
+
+    def stop_reading(self) -> None:
+        """Take nothing more from those there are."""
+
+
+class App(Litestar):
+    """Requests pass the entrance. What comes most goes straight to its handler then, by method and path: what Litestar
+    does for other requests would cost it a third.
     """
 
     def __init__(self, raw: Mapping[tuple[str, str], ASGIApp], **configuration: Any) -> None:
         super().__init__(**configuration)
+        self.guard: Guard | None = None
         self._raw = raw
+        self._asked_at = 0.0
+        self._leaving = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        handler = self._raw.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self.ordinary(scope, receive, send)
+            return
+        self._asked_at = time.monotonic()
+        if self._leaving:
+            send = closing(send)
+        try:
+            await enter(self.guard, scope)
+        except Problem as problem:
+            await turn_away(scope, send, problem)
+            return
+        handler = self._raw.get((scope["method"], scope["path"]))
         await (handler or self.ordinary)(scope, receive, send)
 
     async def ordinary(self, scope: Any, receive: Any, send: Any) -> None:
         """Litestar's own way, whatever there is for the path."""
         await super().__call__(scope, receive, send)
 
+    def leave(self, connections: Connections, then: Callable[[], None]) -> None:
+        """The process is to end. Where requests come in all the time, their clients are first told to go elsewhere, on
+        connections that they close themselves; what is sent on one that the server closes would have no answer. Told
+        a second time, it ends at once.
+        """
+        busy = time.monotonic() - self._asked_at < LEAVE_S
+        if self._leaving or not busy:
+            then()
+            return
+        self._leaving = True
+        connections.stop_accepting()
+        service: Service = self.state.service
+        service.leave()
+        asyncio.get_running_loop().call_later(LEAVE_S, then)
 
-def drain_at_signals(app: Litestar) -> None:
+
+def leave_at_signals(app: App, connections: Connections) -> None:
     """Let the server's own signal handlers drain the service first. To be called in the worker before it sets them.
 
     A server waits for open requests at SIGTERM, and streams have no end of their own. granian sets its handlers after
@@ -100,11 +149,16 @@ def drain_at_signals(app: Litestar) -> None:
     add = loop.add_signal_handler
 
     def add_chained(number: int, callback: Callable[..., object], *args: Any) -> None:
-        def handle() -> None:
-            service = app.state.get("service")
-            if service is not None and number in (signal.SIGTERM, signal.SIGINT):
-                service.drain()
+        def end() -> None:
+            # The server would wait for clients that have begun to send a request, when all others have their answers.
+            app.state.service.drain().add_done_callback(lambda _: connections.stop_reading())
             callback(*args)
+
+        def handle() -> None:
+            if app.state.get("service") is not None and number in (signal.SIGTERM, signal.SIGINT):
+                app.leave(connections, end)
+            else:
+                callback(*args)
 
         add(number, handle)
 
@@ -117,7 +171,9 @@ def _service(state: State) -> Service:
 
 
 def _answer(problem: Problem) -> Response[dict[str, object]]:
-    headers = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    headers = {name.decode(): value.decode() for name, value in problem.headers}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
     return Response(problem.body(), status_code=problem.status, media_type=PROBLEM_JSON.decode(), headers=headers)
 
 

@@ -12,6 +12,7 @@ from collector import __version__
 from collector.cli_rejected import rejected
 from collector.endpoints import IMPORTED
 from collector.errors import CollectorError, SettingError
+from collector.keys import Scope
 from collector.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
 from collector.settings import load
 
@@ -37,21 +38,32 @@ cli.add_command(rejected)
 @click.option("--workers", type=int, help="Server processes.  [COLLECTOR_WORKERS, 1]")
 @click.option("--migrate", "migrate_first", is_flag=True, help="Bring the schema of DATABASE_URL up to date first.")
 @click.option("--no-consume", is_flag=True, help="Leave the queue behind /payloads to `collector consume`.")
+@click.option("--keys", "ask_for_keys", is_flag=True, help="Requests need an API key, on a loopback address, too.")
+@click.option("--open", "let_in", is_flag=True, help="Requests need no API key, wherever they come from.")
+@click.option("--ssl-certificate", type=click.Path(path_type=Path), help="Serve HTTPS.  [COLLECTOR_SSL_CERTIFICATE]")
+@click.option("--ssl-keyfile", type=click.Path(path_type=Path), help="Its key.  [COLLECTOR_SSL_KEYFILE]")
 @data_options
-def serve(*, migrate_first: bool, no_consume: bool, **flags: Any) -> None:
-    """Serve the endpoints until SIGTERM; requests under way are finished first."""
-    settings = load(**flags, consume=False if no_consume else None)
+def serve(*, migrate_first: bool, no_consume: bool, ask_for_keys: bool, let_in: bool, **flags: Any) -> None:
+    """Serve the endpoints until SIGTERM; requests under way are finished first.
+
+    On an address that others can reach, requests need an API key (`collector keys`), unless told --open.
+    """
+    if ask_for_keys and let_in:
+        raise click.UsageError("--keys and --open are each other's opposite")
+    api_keys = "on" if ask_for_keys else "off" if let_in else None
+    settings = load(**flags, consume=False if no_consume else None, api_keys=api_keys)
     from collector.serve import serve as run
 
     run(settings, migrate_first=migrate_first)
 
 
 @cli.command()
-@click.option("--metrics-port", type=int, help="Serve /metrics on this port.")
+@click.option("--metrics-port", type=int, help="Serve /metrics on this port of COLLECTOR_HOST.")
+@click.option("--open", "let_in", is_flag=True, help="The metrics need no API key, wherever the request comes from.")
 @data_options
-def consume(*, metrics_port: int | None, **flags: Any) -> None:
+def consume(*, metrics_port: int | None, let_in: bool, **flags: Any) -> None:
     """Process the queue behind /payloads until SIGTERM, beside any number of others."""
-    settings = load(**flags)
+    settings = load(**flags, api_keys="off" if let_in else None)
     from collector.consume import consume as run
 
     run(settings, metrics_port=metrics_port)
@@ -91,6 +103,8 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
     from collector.database import database_of
     from collector.migrate import migrate as run
     from collector.retention import check
+    from collector.roles import shortcomings
+    from collector.store.admin import connected
     from collector.tables import progress_bar
     from collector.upkeep import bring_into_line
 
@@ -99,6 +113,10 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
         with progress_bar("schema") as begin:
             applied = run(database.url, begin=begin)
         changed = bring_into_line(database.url, settings)
+        with connected(database.url) as admin:
+            lacking = shortcomings(admin)
+    if lacking:
+        click.echo("the database's roles are not all they should be: see `collector doctor`", err=True)
     if as_json:
         show_json({"applied": applied, "changed": changed})
     else:
@@ -124,6 +142,68 @@ def doctor(*, as_json: bool, **flags: Any) -> None:
         show_diagnosis(found)
     if found.problems:
         sys.exit(EXIT_FAILED)
+
+
+@cli.group()
+def keys() -> None:
+    """API keys: who may send, and who may read."""
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What the key is called: a fleet, a dashboard, a person.")
+@click.option("--scope", required=True, type=click.Choice(["ingest", "read"]), help="What it lets its bearer do.")
+@click.option("--rate", type=float, help="Requests a second that each server process takes.  [no limit]")
+@as_json_option
+@data_options
+def create_key(*, name: str, scope: Scope, rate: float | None, as_json: bool, **flags: Any) -> None:
+    """Make a key, and show it: once, for only its SHA-256 is kept."""
+    from collector.database import database_of
+    from collector.keyring import create
+
+    with database_of(load(**flags)) as database:
+        made = create(database, name, scope, rate)
+    if as_json:
+        show_json(made)
+    else:
+        click.echo(made.key)
+        click.echo("Nobody can show it again. Send it as: Authorization: Bearer ck_…", err=True)
+
+
+@keys.command("list")
+@as_json_option
+@data_options
+def list_keys(*, as_json: bool, **flags: Any) -> None:
+    """Every key that was made."""
+    from collector.database import database_of
+    from collector.keyring import every
+    from collector.tables import show_keys
+
+    with database_of(load(**flags)) as database:
+        found = every(database)
+    if as_json:
+        show_json(found)
+    else:
+        show_keys(found)
+
+
+@keys.command("revoke")
+@click.argument("key", metavar="NAME|ID")
+@as_json_option
+@data_options
+def revoke_key(*, key: str, as_json: bool, **flags: Any) -> None:
+    """End a key: within five seconds it opens nothing any more, and its streams end."""
+    from collector.database import database_of
+    from collector.keyring import revoke
+
+    with database_of(load(**flags)) as database:
+        ended = revoke(database, key)
+    if as_json:
+        show_json(ended)
+    else:
+        click.echo(f"revoked {ended.id} ({ended.name})")
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -10,9 +10,11 @@ from prometheus_client import start_http_server
 from collector import logs
 from collector.database import database_of
 from collector.errors import CollectorError
+from collector.exposure import is_loopback
 from collector.garbage import collect_garbage_rarely
+from collector.queue import check_queue
 from collector.service import Service
-from collector.settings import Settings
+from collector.settings import Settings, variable
 
 log = structlog.get_logger()
 
@@ -24,6 +26,12 @@ def consume(settings: Settings, *, metrics_port: int | None = None) -> None:
     logs.configure(settings)
     if not settings.consume:
         raise CollectorError("COLLECTOR_CONSUME is off, and this command does nothing else")
+    if metrics_port is not None and settings.api_keys != "off" and not is_loopback(settings.host):
+        raise CollectorError(
+            f"{settings.host} can be reached from elsewhere, and metrics on this port need no API key: say --open, or "
+            f"{variable('host')}=127.0.0.1"
+        )
+    check_queue(settings)
     collect_garbage_rarely()
     with database_of(settings) as database:
         if metrics_port is not None:

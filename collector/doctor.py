@@ -3,9 +3,10 @@
 import msgspec
 
 from collector.database import Database
-from collector.errors import SettingError
+from collector.errors import SettingError, StoreDown
 from collector.migrate import TIMESCALEDB, can_timescaledb, current, licence, migrations
 from collector.retention import check, shown
+from collector.roles import INGEST, READ, rights_missing, shortcomings
 from collector.settings import Settings
 from collector.store.admin import Admin, connected
 from collector.upkeep import pending, wiping_refreshes
@@ -29,7 +30,7 @@ class Policy(msgspec.Struct):
 
 class Diagnosis(msgspec.Struct):
     """What `collector doctor` found; `problems` need doing something, `missing` is what a community TimescaleDB would
-    add.
+    add, and what the database's roles lack.
     """
 
     server: str
@@ -71,7 +72,26 @@ def diagnose(database: Database, settings: Settings) -> Diagnosis:
         _judge(found, admin)
         if found.schema == found.schema_of_program:
             _look_at_upkeep(found, admin, settings)
+            _look_at_roles(found, admin, settings.read_database_url)
     return found
+
+
+def _look_at_roles(found: Diagnosis, admin: Admin, read_url: str | None) -> None:
+    found.missing += shortcomings(admin)
+    _judge_rights(found, admin, INGEST)
+    if read_url is None:
+        _judge_rights(found, admin, READ)
+        return
+    try:
+        with connected(read_url) as reader:
+            _judge_rights(found, reader, READ)
+    except StoreDown as exc:
+        found.problems.append(f"COLLECTOR_READ_DATABASE_URL: {exc}")
+
+
+def _judge_rights(found: Diagnosis, admin: Admin, role: str) -> None:
+    if lacking := rights_missing(admin, role):
+        found.problems.append(lacking)
 
 
 def _look_at_upkeep(found: Diagnosis, admin: Admin, settings: Settings) -> None:

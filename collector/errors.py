@@ -23,6 +23,8 @@ class Problem(CollectorError):
     """The request cannot be served."""
 
     status: ClassVar[int] = 500
+    headers: ClassVar[tuple[tuple[bytes, bytes], ...]] = ()
+    """Of every answer of this class."""
 
     def __init__(
         self, detail: str, *, retry_after_s: int | None = None, members: dict[str, object] | None = None
@@ -48,6 +50,26 @@ class BrokenBody(BadRequest):
     """The body ended before it was complete, or its encoding broke."""
 
 
+class Unauthorized(Problem):
+    """The request needs an API key."""
+
+    status = 401
+    headers = ((b"www-authenticate", b'Bearer realm="collector"'),)
+
+
+class KeyNotKnown(Unauthorized):
+    """The API key is not known, or was revoked."""
+
+    headers = ((b"www-authenticate", b'Bearer realm="collector", error="invalid_token"'),)
+
+
+class Forbidden(Problem):
+    """The API key is for something else."""
+
+    status = 403
+    headers = ((b"www-authenticate", b'Bearer realm="collector", error="insufficient_scope"'),)
+
+
 class NotFound(Problem):
     """There is nothing by this name."""
 
@@ -58,6 +80,12 @@ class MethodNotAllowed(Problem):
     """The path does not take this method."""
 
     status = 405
+
+
+class TooSlow(Problem):
+    """The request did not come in time."""
+
+    status = 408
 
 
 class Conflict(Problem):
@@ -82,6 +110,18 @@ class KeyReused(Problem):
     """The Idempotency-Key was used before with other content."""
 
     status = 422
+
+
+class TooMany(Problem):
+    """The API key has made more requests than it may."""
+
+    status = 429
+
+
+class HeadersTooLarge(Problem):
+    """The request's headers are larger than the collector takes."""
+
+    status = 431
 
 
 class Unavailable(Problem):

@@ -32,7 +32,7 @@ from collector import logs
 from collector.database import database_of
 from collector.endpoints import IMPORTED, Endpoint
 from collector.errors import CollectorError, Problem
-from collector.migrate import check, migrate
+from collector.migrate import bring_up
 from collector.options import show_json
 from collector.routes.lines import LinesRequest
 from collector.service import Service
@@ -79,10 +79,7 @@ def import_files(settings: Settings, files: tuple[Path, ...], to: str, *, as_jso
         if not file.is_file():
             raise CollectorError(f"{file}: not a file")
     with database_of(settings) as database:
-        if database.private is not None:
-            migrate(database.url)
-        else:
-            check(database.url)
+        bring_up(database.url, own=database.private is not None)
         found, interrupted = asyncio.run(
             _import(lambda: Service(msgspec.structs.replace(settings, consume=False), database.url), files, to)
         )

@@ -57,6 +57,11 @@ class Lines:
         self._skipped_bytes = 0
         """Bytes of the unfinished line that are not in `_tail`, which is then the head of an overlong line."""
 
+    @property
+    def unfinished(self) -> bool:
+        """A line has begun, and not ended."""
+        return bool(self._tail or self._skipped_bytes)
+
     def feed(self, data: bytes) -> Iterator[Event]:
         """The lines that these bytes complete."""
         if self._skipped_bytes:

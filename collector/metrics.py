@@ -13,6 +13,8 @@ REPEATED = Counter(
     "collector_repeated", "Lines and single payloads left out: committed before, or taken over", ["endpoint"]
 )
 
+TURNED_AWAY = Counter("collector_turned_away", "Requests that were not let in, by the status of the answer", ["status"])
+
 BATCHES = Counter("collector_batches", "Transactions committed", ["writer"])
 BATCH_ROWS = Histogram(
     "collector_batch_rows",

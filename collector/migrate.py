@@ -1,7 +1,8 @@
 """The schema: numbered SQL files, applied in order, each once, in a transaction of its own.
 
 Number N is schema/common/N_….sql, then the file N of the engine's folder. The engine is chosen when the first one is
-applied, by what the server can do, and stays: `timescaledb` where its community edition is there, else `plain`.
+applied, by what the server can do, and stays: `timescaledb` where its community edition is there, else `plain`. At the
+end the database's roles get what they are to have (`roles`).
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from collector.errors import SchemaError
+from collector.roles import give_roles
 from collector.store.admin import Admin, connected
 from collector.store.queries import schema_folder
 
@@ -73,12 +75,21 @@ def migrate(
                 admin.run("INSERT INTO collector_schema (version, engine) VALUES (%s, %s)", (step.version, engine))
             applied.append(step.version)
             advance(1)
+        give_roles(admin, jobs=engine == TIMESCALEDB)
     return applied
 
 
 def lock(admin: Admin) -> None:
     """Wait until nobody else changes the schema; until the connection ends."""
     admin.run("SELECT pg_advisory_lock(%s)", (LOCK,))
+
+
+def bring_up(url: str, *, own: bool) -> None:
+    """Migrate a database that is the collector's own, check any other. Raises as `check` does."""
+    if own:
+        migrate(url)
+    else:
+        check(url)
 
 
 def check(url: str) -> None:

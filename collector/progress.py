@@ -145,6 +145,13 @@ def _end_of_line(data: bytes, lines: int) -> int:
     return at
 
 
+def source_name(endpoint: str, key: str, caller: str = "") -> str:
+    """The source in `progress` that a key stands for. It belongs to the endpoint, and to the API key that it came with
+    (`caller` is its id), so that two clients which choose the same one do not meet.
+    """
+    return f"{endpoint}@{caller} {key}" if caller else f"{endpoint} {key}"
+
+
 MAX_KEY_CHARACTERS = 255
 
 

@@ -43,6 +43,8 @@ class Kept(msgspec.Struct, frozen=True):
     """What the table `retention` calls the rows, if not by their table."""
     only: str = "true"
     """Which rows of the table, as SQL."""
+    changing: bool = False
+    """Whether requests change such rows: one that is in use is left to the next round."""
     refresh: Refresh | None = None
     """Of an aggregate that TimescaleDB refreshes."""
     plain: str | None = None
@@ -64,15 +66,25 @@ KEPT = (
         plain="stats_5m_kept",
     ),
     Kept("session_message", "time", "session_retention_days", "session_columnstore_days"),
+    Kept("session_log", "logged_at", "session_retention_days", changing=True),
     Kept("hit", "received_at", "hit_retention_days", "hit_columnstore_days"),
-    Kept("analytics_hour", "hour", "analytics_retention_days"),
+    Kept("analytics_hour", "hour", "analytics_retention_days", changing=True),
     Kept("analytics_user", "hour", "user_retention_days"),
     Kept("session_token", "created_at", "token_retention_days"),
     Kept("rejected", "received_at", "rejected_retention_days"),
-    Kept("progress", "updated_at", "key_retention_h", named="keys", only="retention = 'keys'"),
-    Kept("progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'"),
+    Kept("progress", "updated_at", "key_retention_h", named="keys", only="retention = 'keys'", changing=True),
+    Kept(
+        "progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'", changing=True
+    ),
     # After the lines themselves: a key lives longer than the line that it keeps from being stored twice.
-    Kept("progress", "updated_at", "rejected_retention_days", named="replays", only="retention = 'replays'"),
+    Kept(
+        "progress",
+        "updated_at",
+        "rejected_retention_days",
+        named="replays",
+        only="retention = 'replays'",
+        changing=True,
+    ),
     *(Kept(kind.table, "received_at", kind.keep, kind.columnstore) for kind in KINDS),
 )
 """What `progress` says of a part of a topic is kept for ever: without it, the topic would be applied again."""

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -11,19 +12,25 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import structlog
-from granian.constants import Interfaces, Loops
-from granian.server import Server
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
+from granian.http import HTTP1Settings
 from litestar import Litestar
 
 from collector import logs
 from collector.database import Database, database_of
 from collector.errors import CollectorError, StoreDown
+from collector.exposure import check_certificate, check_keys, with_keys_decided
 from collector.garbage import collect_garbage_rarely
+from collector.listening import Connections, SharedServer
 from collector.migrate import check, migrate
+from collector.queue import check_queue
 from collector.retention import check as check_ages
+from collector.roles import INGEST, rights_missing
 from collector.settings import Settings, exported, load
-from collector.store.admin import connected
+from collector.store.admin import Admin, connected
+from collector.store.keys import living_keys
 from collector.upkeep import bring_into_line, pending
 
 log = structlog.get_logger()
@@ -38,12 +45,24 @@ PR_SET_PDEATHSIG = 1
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
     logs.configure(settings)
+    check_certificate(settings)
+    check_queue(settings)
+    settings = with_keys_decided(settings)
+    _raise_open_files()
     with database_of(settings) as database, _metrics_folder(settings.workers):
         port = _free_port(settings.host, settings.port)
+        settings = msgspec.structs.replace(settings, port=port)
         _prepare(database, settings, migrate_first=migrate_first or database.private is not None)
         os.environ.update(exported(settings))
-        log.info("listening", url=f"http://{settings.host}:{port}", workers=settings.workers, pid=os.getpid())
-        Server(
+        scheme = "https" if settings.ssl_certificate is not None else "http"
+        log.info(
+            "listening",
+            url=f"{scheme}://{_bracketed(settings.host)}:{port}",
+            workers=settings.workers,
+            api_keys=settings.api_keys,
+            pid=os.getpid(),
+        )
+        SharedServer(
             "collector.serve:worker",
             address=settings.host,
             port=port,
@@ -51,6 +70,11 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
             loop=Loops.auto,
             workers=settings.workers,
             backpressure=OPEN_REQUESTS,
+            http=HTTPModes.http1,  # to find out about HTTP/2, granian waits for a first byte without end
+            http1_settings=HTTP1Settings(header_read_timeout=round(settings.headers_s * 1000)),
+            ssl_cert=settings.ssl_certificate,
+            ssl_key=settings.ssl_keyfile,
+            ssl_protocol_min=SSLProtocols(settings.ssl_protocol_min),
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=round(settings.drain_s) + KILL_AFTER_S,
@@ -61,7 +85,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
 
 def worker() -> Litestar:
     """The application of a worker process, called by granian."""
-    from collector.app import create_app, drain_at_signals
+    from collector.app import create_app, leave_at_signals
     from collector.service import Service
 
     _end_with_parent()
@@ -70,7 +94,7 @@ def worker() -> Litestar:
     stack = contextlib.ExitStack()  # lives as long as the process
     database = stack.enter_context(database_of(settings))
     app = create_app(lambda: Service(settings, database.url, recover=database.recover))
-    drain_at_signals(app)
+    leave_at_signals(app, Connections(settings.port))
     collect_garbage_rarely()
     return app
 
@@ -83,14 +107,31 @@ def _prepare(database: Database, settings: Settings, *, migrate_first: bool) -> 
             log.info("migrated", applied=applied, changed=bring_into_line(database.url, settings))
         else:
             check(database.url)
-            with connected(database.url) as admin:
-                different = pending(admin, settings)
-            if different:
-                log.warning("old rows are not treated as is set: run `collector migrate`", different=different)
+        with connected(database.url) as admin:
+            _refuse_unfit(admin, settings)
     except StoreDown as exc:
         if migrate_first:
             raise CollectorError(f"cannot migrate: {exc}") from exc
         log.warning("the database is away; not ready until it is there", why=str(exc))
+
+
+def _refuse_unfit(admin: Admin, settings: Settings) -> None:
+    if lacking := rights_missing(admin, INGEST):
+        raise CollectorError(lacking)
+    check_keys(settings, len(living_keys(admin)))
+    if different := pending(admin, settings):
+        log.warning("old rows are not treated as is set: run `collector migrate`", different=different)
+
+
+def _raise_open_files() -> None:
+    """Let this process have as many connections as the system lets it: many systems begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _free_port(host: str, port: int) -> int:

@@ -11,9 +11,12 @@ import structlog
 
 from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
-from collector.errors import StoreDown, StoreError
+from collector.errors import StoreError
+from collector.guard import Guard
 from collector.migrate import migrations
+from collector.patience import LOOK_EVERY_S, Patience
 from collector.queue import committer_of, consumer_of
+from collector.readiness import Readiness
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
 from collector.store.reading import Store
@@ -22,12 +25,27 @@ from collector.writer import Writer
 log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
+"""At most; four times while a key is remembered, if that is shorter."""
 
 
-class Interruptible(Protocol):
-    """A request that can be told to read no more."""
+class Stream(Protocol):
+    """A request that goes on, and can be told to read no more."""
 
-    def interrupt(self) -> None: ...
+    caller: str
+    """The id of its API key, if it has one."""
+
+    @property
+    def source_name(self) -> str | None:
+        """The source in `progress` that it holds, if any."""
+
+    def interrupt(self) -> None:
+        """The process is to end."""
+
+    def revoke(self) -> None:
+        """The API key is no more."""
+
+    def look(self, now: float) -> None:
+        """End if the client has taken too long."""
 
 
 class Service:
@@ -62,13 +80,16 @@ class Service:
         # Of a table of the database the ordinary writers take care.
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
         self._consumer = consumer_of(settings) if settings.consume else None
+        self.leaving = False
         self.draining = False
         self._clock = clock
-        self._schema = migrations()[-1].version
-        self._open: set[Interruptible] = set()
+        self._readiness = Readiness(url, migrations()[-1].version)
+        self.patience = Patience(settings.line_s)
+        self.guard = Guard(url, self._revoke) if settings.api_keys == "on" else None
+        self._open: set[Stream] = set()
         self._no_streams = asyncio.Event()
         self._no_streams.set()
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
@@ -91,16 +112,18 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        self._housekeeping = asyncio.create_task(self._keep_house())
+        self._tasks = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._look())]
+        if self.guard is not None:
+            self.guard.start()
         if self._consumer is not None:
             await self._consumer.start(self)
 
     @contextlib.contextmanager
-    def open_stream(self, request: Interruptible) -> Iterator[None]:
+    def open_stream(self, request: Stream) -> Iterator[None]:
         """The request is under way; a drain interrupts it."""
         self._open.add(request)
         self._no_streams.clear()
-        if self.draining:
+        if self.leaving:
             request.interrupt()
         try:
             yield
@@ -109,24 +132,39 @@ class Service:
             if not self._open:
                 self._no_streams.set()
 
-    def drain(self) -> None:
-        """Begin to end, when the process is told to: streams end with a last receipt, and no new ones are read.
-
-        The server waits for requests before it stops the service, so the bound on what they may take begins here.
+    def leave(self) -> None:
+        """The process is to end: it is not ready any more, streams end with a last receipt, and no new ones are read.
+        Single messages are still served.
         """
-        if self.draining:
+        if self.leaving:
             return
-        self.draining = True
+        self.leaving = True
         log.info("draining", streams=len(self._open))
         for request in list(self._open):
             request.interrupt()
+
+    def drain(self) -> asyncio.Task[None]:
+        """Begin to end; returns the task that is done when all that was taken in is settled.
+
+        The server waits for requests before it stops the service, so the bound on what they may take begins here.
+        """
+        if self._ending is not None:
+            return self._ending
+        self.leave()
+        self.draining = True
+        self.patience.drain()
         self._ending = asyncio.create_task(self._end())
+        return self._ending
 
     async def stop(self) -> None:
         """End within `drain_s`: what was taken in is stored and acknowledged, or given back."""
-        self.drain()
-        assert self._ending is not None
-        await self._ending
+        await self.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.guard is not None:
+            await self.guard.stop()
+        await self._readiness.close()
         await self.store.close()
 
     async def _end(self) -> None:
@@ -136,8 +174,7 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
                 await self._no_streams.wait()
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+                await self.patience.gone()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
         if consumed is not None:
@@ -145,18 +182,32 @@ class Service:
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""
-        if self.draining:
+        if self.leaving:
             return ["shutting down"]
-        try:
-            async with asyncio.timeout(3):
-                return await self.store.unfit(self._schema)
-        except (StoreDown, TimeoutError) as exc:
-            return [f"the database is away: {exc}"]
+        return await self._readiness.unready()
+
+    def _revoke(self, callers: set[str]) -> None:
+        """These API keys are no more: neither are the streams that came with them."""
+        for request in list(self._open):
+            if request.caller in callers:
+                request.revoke()
+
+    async def _look(self) -> None:
+        """End requests whose clients take too long."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = time.monotonic()
+            self.patience.look(now)
+            for request in list(self._open):
+                request.look(now)
 
     async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(min(HOUSEKEEPING_S, self.settings.key_retention_h * 3600 / 4))
             with contextlib.suppress(StoreError):
+                held = {request.source_name for request in self._open if request.source_name is not None}
+                if held:  # their keys are in use, however long they have sent nothing
+                    await self.store.keep(held)
                 gone = await keep_house(self.url)
                 if gone is not None:
                     log.info("housekeeping", **gone)

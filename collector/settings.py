@@ -41,6 +41,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address to listen on."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     """Port to listen on."""
+    api_keys: Annotated[str, Meta(pattern=r"^(auto|on|off)\Z")] = "auto"
+    """Whether requests need an API key: on, off, or auto, which is on unless `COLLECTOR_HOST` is a loopback address."""
+    ssl_certificate: Path | None = None
+    """PEM file of the certificate, and of those above it, to serve HTTPS with."""
+    ssl_keyfile: Path | None = None
+    """PEM file of the certificate's key, without a password."""
+    ssl_protocol_min: Annotated[str, Meta(pattern=r"^tls1\.[23]\Z")] = "tls1.3"
+    """The oldest TLS taken, tls1.2 or tls1.3."""
+    headers_s: Seconds = 75.0
+    """Seconds in which the headers of a request have to come, counted from the request before: clients that send every
+    30 s find their connection open, and so do proxies, which close theirs after 60 s.
+    """
+    line_s: Seconds = 60.0
+    """Seconds in which a line that has begun, or a single body, has to be complete; what the database makes it wait
+    does not count.
+    """
+    idle_s: Seconds = 900.0
+    """Seconds after which a stream that sends nothing is ended: a client that vanished would hold its place for ever,
+    and one that sends every 30 s has missed thirty times.
+    """
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes; each has its own writers."""
     batch_rows: Count = 20_000
@@ -64,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Brokers of the queue behind /payloads, `host:port,host:port`; without it the queue is a table of the database."""
     kafka_topic: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}\Z")] = "payloads"
     """The topic of that queue."""
+    kafka_options: str | None = None
+    """Properties of librdkafka for TLS and SASL, `security.protocol=SSL,ssl.ca.location=…`, or `@FILE` with one a line.
+    """
     kafka_session_s: Annotated[float, Meta(ge=1, le=1800)] = 10.0
     """For how long a consumer of the topic may be silent before others take over its partitions."""
     consume: bool = True

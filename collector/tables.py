@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from collector.doctor import Diagnosis
+from collector.keyring import Listed
 from collector.quarantine import Replayed
 from collector.store.quarantine import RejectedLine
 
@@ -90,3 +91,15 @@ def show_replayed(done: Replayed) -> None:
         out.print(f"  {error['id']}: {escape(error['detail'])}")
     for aggregate in done.refreshed:
         out.print(f"{aggregate} was computed anew where they belong")
+
+
+def show_keys(found: list[Listed]) -> None:
+    """The answer of `collector keys list`."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("id", "name", "scope", "requests/s", "created", "revoked"):
+        table.add_column(column)
+    for key in found:
+        rate = "" if key.rate is None else f"{key.rate:g}"
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.id, escape(key.name), key.scope, rate, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+    console().print(table)

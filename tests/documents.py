@@ -124,7 +124,7 @@ async def _openapi() -> Any:
     def no_service() -> Any:
         raise AssertionError("a description needs none")
 
-    transport = httpx.ASGITransport(create_app(no_service))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(create_app(no_service))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         return (await client.get("/openapi.json")).json()
 

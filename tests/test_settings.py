@@ -59,7 +59,10 @@ def test_a_bad_setting_names_its_variable(name: str, value: str) -> None:
     assert repr(value) in str(caught.value)
 
 
-FREE = {"database_url", "read_database_url", "data_dir", "postgres_bin", "host", "kafka_bootstrap"}
+FREE = {
+    *("database_url", "read_database_url", "data_dir", "postgres_bin", "host", "kafka_bootstrap", "kafka_options"),
+    *("ssl_certificate", "ssl_keyfile"),
+}
 """Of these only the use can tell whether they are good."""
 
 

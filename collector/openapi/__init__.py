@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 
 from collector import __version__
 from collector.endpoints import KINDS
+from collector.openapi.access import SCHEMES, shared_answers, with_access
 from collector.openapi.ingest import operation
 from collector.openapi.posts import POSTS, tag_of
 from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
@@ -27,6 +28,11 @@ sessions or as hours.
 
 Errors are problem documents (`application/problem+json`, RFC 9457): `detail` says what is wrong and where. Times are
 epoch milliseconds or RFC 3339 with an offset; answers are in UTC.
+
+Where the collector asks for API keys, send `Authorization: Bearer ck_…`. Keys with the scope `ingest` send measurements
+and ask how far their own streams are; keys with the scope `read` read everything else. Without a key, or with one that
+is not known: `401`; with one of the other scope: `403`; with one that has made more requests than it may: `429` and
+`Retry-After`. Idempotency-Keys belong to the API key. `/health`, `/docs` and `/openapi.json` need none.
 """
 TAGS = [
     {"name": "stats", "description": "What players measure: bytes by customer and content, and started sessions."},
@@ -49,6 +55,8 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     for post in POSTS:
         path = post.endpoint.path
         paths[path] = {"post": operation(post), **paths.get(path, {})}
+    for path, methods in paths.items():
+        paths[path] = {method: with_access(method, path, found) for method, found in methods.items()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -62,6 +70,8 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
         "tags": TAGS,
         "paths": paths,
         "components": {
+            "securitySchemes": SCHEMES,
+            "responses": shared_answers(),
             "schemas": components(
                 *(post.struct for post in POSTS),
                 StatsPage,
@@ -71,7 +81,7 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
                 SessionMessage,
                 Hours,
                 Hour,
-            )
+            ),
         },
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from collector.errors import Unavailable
+from collector.errors import TooMany, Unavailable
 from collector.openapi.schemas import ProblemDetails, ref
 
 PROBLEM_JSON = "application/problem+json"
@@ -25,7 +25,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def problem(status: int, struct: type[ProblemDetails], description: str) -> Answer:
     """A problem document."""
-    headers = _RETRY_AFTER if status == Unavailable.status else {}
+    headers = _RETRY_AFTER if status in (Unavailable.status, TooMany.status) else {}
     return Answer(status, description, {PROBLEM_JSON: {"schema": ref(struct)}}, headers)
 
 

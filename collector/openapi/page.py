@@ -117,7 +117,8 @@ def _operation(method: str, path: str, operation: dict[str, Any], base: str) -> 
         parts.append("<h4>Parameters</h4>\n<dl>" + "".join(map(_parameter, parameters)) + "</dl>\n")
     if body := operation.get("requestBody"):
         parts.append("<h4>Body</h4>\n<dl>" + "".join(_contents(body["content"])) + "</dl>\n")
-    parts.append("<h4>Answers</h4>\n" + "".join(map(_answer, operation["responses"].items())))
+    own = [(status, answer) for status, answer in operation["responses"].items() if "$ref" not in answer]
+    parts.append("<h4>Answers</h4>\n" + "".join(map(_answer, own)))
     parts.append("<h4>Try it</h4>\n" + "".join(_sample(sample, base) for sample in operation["x-codeSamples"]))
     return "".join(parts) + "</article>\n"
 

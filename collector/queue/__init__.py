@@ -53,5 +53,16 @@ def committer_of(settings: Settings) -> "type[Committer]":
     return TopicCommitter
 
 
+def check_queue(settings: Settings) -> None:
+    """Raises CollectorError where the queue's settings cannot work."""
+    if settings.kafka_bootstrap is None:
+        return
+    try:
+        from collector.queue.options import check_options
+    except ImportError as exc:
+        raise _lacking(exc) from exc
+    check_options(settings)
+
+
 def _lacking(exc: ImportError) -> CollectorError:
     return CollectorError(f"COLLECTOR_KAFKA_BOOTSTRAP needs the Kafka client: pip install 'collector[kafka]' ({exc})")

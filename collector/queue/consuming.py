@@ -22,6 +22,7 @@ from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from collector.errors import Conflict, Problem, StoreError, Unavailable
 from collector.queue import ENDPOINT
 from collector.queue.lane import Lane
+from collector.queue.options import kafka_options
 from collector.queue.records import Received
 from collector.settings import MIB, Settings
 
@@ -54,6 +55,7 @@ class KafkaConsumer:
         self._max_line_bytes = settings.max_line_bytes
         session_ms = round(settings.kafka_session_s * 1000)
         self._configuration: dict[str, Any] = {
+            **kafka_options(settings),
             "bootstrap.servers": settings.kafka_bootstrap,
             "client.id": "collector",
             "group.id": f"collector-{settings.kafka_topic}",

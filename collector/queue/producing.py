@@ -8,8 +8,10 @@ expire one by one: after a failure the whole producer is thrown away with what i
 """
 
 import asyncio
+import functools
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -18,12 +20,16 @@ from collector.acknowledge import acknowledge
 from collector.batch import Segment
 from collector.commit import BACKOFF_FIRST_S, Committer
 from collector.errors import StoreError, Unavailable
+from collector.progress import Progress
+from collector.queue.options import kafka_options
 from collector.queue.records import Record, records_of
 from collector.settings import Settings
 from collector.store.queue import TOPIC
 from collector.store.transaction import Outcome
 
 log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
 
 SLICE_S = 0.25
 """How soon a thread that waits for the brokers sees that it is to end."""
@@ -40,6 +46,7 @@ class TopicProducer:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.kafka_topic
         self._configuration: dict[str, Any] = {
+            **kafka_options(settings),
             "bootstrap.servers": settings.kafka_bootstrap,
             "client.id": "collector",
             "acks": "all",
@@ -161,35 +168,60 @@ class TopicCommitter(Committer):
 
     async def _new(self, keyed: list[Segment]) -> list[Segment]:
         """Of segments with keys those that may be delivered: not repeats, nor streams that another request has taken
-        over. Two that ask at the same moment may both be told so; the consumer leaves one of them out.
+        over. The key of a single payload is first taken for its content: what is in the topic cannot be taken back.
         """
-        found = await self._find(keyed)
-        new = []
-        for segment in keyed:
-            name, owner = _name_and_owner(segment)
-            known = found.get(name)
-            outcome = Outcome()
-            if segment.claim is not None and known is not None:
-                outcome.repeats[name] = known[1]
-            elif segment.claim is None and (known is None or known[0] != owner):
-                outcome.fenced.add((name, owner))
+        streams = [segment for segment in keyed if segment.claim is None]
+        singles = [segment for segment in keyed if segment.claim is not None]
+        new: list[Segment] = []
+        unknown: dict[str, Progress] = {}
+        while singles:  # until none of them is in the hands of another request
+            claims = [segment.claim for segment in singles if segment.claim is not None]
+            nobody: set[str] = set()
+            reserved = await self._asked(singles, functools.partial(self._session.reserve, claims), nobody)
+            new += [segment for segment in singles if _name(segment) in reserved]
+            rest = [segment for segment in singles if _name(segment) not in reserved]
+            found = await self._asked(rest, functools.partial(self._session.find, set(map(_name, rest))), unknown)
+            singles = [segment for segment in rest if _is_reserved(found.get(_name(segment)), segment)]
+            self._tell_repeats([segment for segment in rest if segment not in singles], found)
+            if singles:
+                await asyncio.sleep(BACKOFF_FIRST_S)
+                self._give_back_overdue(singles)
+        found = await self._asked(streams, functools.partial(self._session.find, set(map(_name, streams))), unknown)
+        for segment in streams:
+            assert segment.source is not None
+            known = found.get(segment.source.name)
+            if known is None or known.owner != segment.source.owner:
+                acknowledge([segment], Outcome(fenced={(segment.source.name, segment.source.owner)}))
+                self._settle([segment])
             else:
                 new.append(segment)
-                continue
-            acknowledge([segment], outcome)
-            self._settle([segment])
         return new
 
-    async def _find(self, keyed: list[Segment]) -> dict[str, tuple[int, bytes]]:
+    def _tell_repeats(self, singles: list[Segment], found: dict[str, Progress]) -> None:
+        for segment in singles:
+            known = found.get(_name(segment))
+            if known is not None:
+                digest = known.digest if known.complete else b""
+                acknowledge([segment], Outcome(repeats={known.source: digest}))
+                self._settle([segment])
+            else:  # forgotten just now, by housekeeping
+                self._give_back([segment], Unavailable(UNKNOWN, retry_after_s=1))
+
+    async def _asked(
+        self, segments: list[Segment], question: Callable[[], Awaitable[Answer]], nothing: Answer
+    ) -> Answer:
+        """What the database says to the question about the segments, however long it is away; those that wait for too
+        long leave them, and of none at all it says nothing.
+        """
         backoff_s = BACKOFF_FIRST_S
-        while keyed:
+        while segments:
             try:
-                return await self._session.find({_name_and_owner(segment)[0] for segment in keyed})
+                return await question()
             except StoreError as exc:
                 self._note_retry(exc)
                 backoff_s = await self._back_off(exc, backoff_s)
-                self._give_back_overdue(keyed)
-        return {}
+                self._give_back_overdue(segments)
+        return nothing
 
     async def _delivered(self, segments: list[Segment]) -> list[Segment]:
         """Deliver the segments; gives back those for the database, and acknowledges the others."""
@@ -225,8 +257,14 @@ def _keyed(segment: Segment) -> bool:
     return segment.claim is not None or (segment.source is not None and segment.source.owner != 0)
 
 
-def _name_and_owner(segment: Segment) -> tuple[str, int]:
+def _name(segment: Segment) -> str:
+    """The source in `progress`."""
     if segment.claim is not None:
-        return segment.claim.source, 0
+        return segment.claim.source
     assert segment.source is not None
-    return segment.source.name, segment.source.owner
+    return segment.source.name
+
+
+def _is_reserved(known: Progress | None, segment: Segment) -> bool:
+    """Whether the payload's key is taken for its content, and not claimed yet."""
+    return known is not None and segment.claim is not None and known.owner == 0 and known.digest == segment.claim.digest

@@ -12,7 +12,7 @@ from collector.batch import Claim
 from collector.body import PLAIN, Receive, decompressor, whole
 from collector.endpoints import Endpoint
 from collector.errors import BadRequest, Problem, StoreError, Unavailable, UnsupportedMedia
-from collector.progress import Digest, parse_key
+from collector.progress import Digest, parse_key, source_name
 from collector.routes.lines import REPLAYED, LinesRequest
 from collector.routes.responses import Send, send_problem
 from collector.service import Service
@@ -47,7 +47,8 @@ class Ingest:
             if media_type not in SINGLE_TYPES:
                 media_type = media_type.partition(b";")[0].strip().lower()
             if media_type in LINES_TYPES:
-                await LinesRequest(self._service, self._endpoint, headers, receive, send).run()
+                caller = scope.get("caller", "")
+                await LinesRequest(self._service, self._endpoint, headers, receive, send, caller).run()
             else:
                 await self._single(media_type, scope, headers, receive, send)
         except Problem as problem:
@@ -62,10 +63,12 @@ class Ingest:
     ) -> None:
         service = self._service
         key = headers.get(b"idempotency-key")
-        source = source_name(self._endpoint.path, key) if key is not None else None
+        source = None
+        if key is not None:
+            source = source_name(self._endpoint.path, parse_key(key.decode("latin-1")), scope.get("caller", ""))
         if b"stream-offset" in headers:
             raise BadRequest("Stream-Offset goes with JSON lines (Content-Type: application/x-ndjson)")
-        content = await self._content(media_type, scope, headers, receive)
+        content = await service.patience.body(self._content(media_type, scope, headers, receive))
         received_ms = service.now_ms()
         self._received.inc()
         try:
@@ -96,8 +99,3 @@ class Ingest:
     def _message(self, content: bytes, received_ms: int) -> msgspec.Struct:
         """Decode it; raises BadRequest."""
         return self._endpoint.reader(self._service.settings).single(content, received_ms)
-
-
-def source_name(endpoint: str, key: bytes) -> str:
-    """The source in `progress` that an Idempotency-Key stands for."""
-    return f"{endpoint} {parse_key(key.decode('latin-1'))}"

@@ -3,6 +3,8 @@ on the way.
 """
 
 import asyncio
+import math
+import time
 import uuid
 from typing import Any
 
@@ -10,10 +12,10 @@ from collector import metrics
 from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
 from collector.body import Decompressor, Receive, decompressor, pieces
 from collector.endpoints import Endpoint
-from collector.errors import BadRequest, Problem, Unavailable
+from collector.errors import BadRequest, KeyNotKnown, Problem, TooSlow, Unavailable
 from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, after_first_line, first_line, lines_of
 from collector.messages.decoding import RAW_KEPT_BYTES, Reject
-from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset
+from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset, source_name
 from collector.routes.receipts import Receipts
 from collector.routes.responses import Send, send_json, send_problem
 from collector.service import Service
@@ -22,8 +24,8 @@ REPLAYED = [(b"idempotent-replayed", b"true")]
 
 
 class LinesRequest:
-    """One request; `run` serves it. `interrupt` ends its reading, for a drain. `retention` says for how long its key is
-    known (`collector.retention`).
+    """One request; `run` serves it. `interrupt` ends its reading, for a drain. `caller` is the id of the API key that
+    it came with, if any did; `retention` says for how long its own key is known (`collector.retention`).
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class LinesRequest:
         headers: dict[bytes, bytes],
         receive: Receive,
         send: Send,
+        caller: str = "",
         *,
         retention: str = "keys",
     ) -> None:
+        self.caller = caller
         self._service = service
         self._endpoint = endpoint
         self._reader = endpoint.reader(service.settings)
@@ -47,6 +51,10 @@ class LinesRequest:
         self._changed = asyncio.Event()
         self._reading: asyncio.Future[Any] | None = None
         self._interrupted = False
+        self._ended: Problem | None = None
+        self._line_s = self._line_left_s = service.settings.line_s
+        """What is left of it for the line that has begun; only time in which the client is waited for counts."""
+        self._deadline = math.inf
         self._progress: Progress | None = None
         self._resumption: Resumption | None = None
         self._position = 0
@@ -81,8 +89,31 @@ class LinesRequest:
     def interrupt(self) -> None:
         """Read no more: what has come is stored and acknowledged, the client sends the rest again."""
         self._interrupted = True
+        self._end(Unavailable("the collector is shutting down; send the rest again", retry_after_s=1))
+
+    def revoke(self) -> None:
+        """The API key is no more."""
+        self._end(KeyNotKnown("this API key was revoked"))
+
+    def look(self, now: float) -> None:
+        """End it if the client has taken too long, on the clock of `time.monotonic`."""
+        if now >= self._deadline:
+            settings = self._service.settings
+            if self._lines.unfinished:
+                detail = f"a line was not complete within {settings.line_s:g} s"
+            else:
+                detail = f"nothing came for {settings.idle_s:g} s; a blank line now and then keeps a stream open"
+            self._end(TooSlow(detail))
+
+    def _end(self, problem: Problem) -> None:
+        self._ended = self._ended or problem
         if self._reading is not None:
             self._reading.cancel()
+
+    @property
+    def source_name(self) -> str | None:
+        """The source in `progress` that it holds, if it has a key."""
+        return self._progress.source if self._progress is not None else None
 
     @property
     def _replayed(self) -> bool:
@@ -97,8 +128,8 @@ class LinesRequest:
         if b"idempotency-key" not in self._headers:
             if offset:
                 raise BadRequest("Stream-Offset needs an Idempotency-Key, which names the stream")
-            return Source(f"{self._endpoint.path} #{uuid.uuid4()}", self._endpoint.path)
-        name = f"{self._endpoint.path} {parse_key(self._header(b'idempotency-key'))}"
+            return Source(source_name(self._endpoint.path, f"#{uuid.uuid4()}", self.caller), self._endpoint.path)
+        name = source_name(self._endpoint.path, parse_key(self._header(b"idempotency-key")), self.caller)
         progress = self._progress = await self._service.store.take_stream(name, self._retention)
         self._resumption = Resumption(progress, offset)
         self._position = offset
@@ -119,6 +150,7 @@ class LinesRequest:
         take = self._take_first
         async for data in pieces(self._next_message, decoder):
             for event in self._lines.feed(data):
+                self._line_left_s = self._line_s
                 await take(event)
                 take = self._take
         for event in self._lines.close():
@@ -132,22 +164,25 @@ class LinesRequest:
     async def _next_message(self) -> Any:
         if self._source.failure is not None:
             raise self._source.failure
-        if self._interrupted:
-            raise self._draining()
+        if self._ended is not None:
+            raise self._ended
+        began_at = time.monotonic()
+        unfinished = self._lines.unfinished
+        self._deadline = began_at + (self._line_left_s if unfinished else self._service.settings.idle_s)
         self._reading = asyncio.ensure_future(self._receive())
         try:
             return await self._reading
         except asyncio.CancelledError:
             if self._source.failure is not None:
                 raise self._source.failure from None
-            if self._interrupted:
-                raise self._draining() from None
+            if self._ended is not None:
+                raise self._ended from None
             raise
         finally:
             self._reading = None
-
-    def _draining(self) -> Problem:
-        return Unavailable("the collector is shutting down; send the rest again", retry_after_s=1)
+            self._deadline = math.inf
+            if unfinished:
+                self._line_left_s -= time.monotonic() - began_at
 
     async def _take_first(self, event: Event) -> None:
         """The first line may be a preamble: a line of the stream, but in front of a rest only repeated."""

@@ -30,7 +30,18 @@ async def send_json(
 
 async def send_problem(send: Send, problem: Problem, headers: list[tuple[bytes, bytes]] | None = None) -> None:
     """An RFC 9457 problem document, with Retry-After where the problem passes."""
-    every = list(headers or [])
+    every = [*problem.headers, *(headers or [])]
     if problem.retry_after_s is not None:
         every.append((b"retry-after", str(problem.retry_after_s).encode()))
     await send_whole(send, problem.status, PROBLEM_JSON, msgspec.json.encode(problem.body()), every)
+
+
+def closing(send: Send) -> Send:
+    """`send`, with the word in every answer that the connection ends with it."""
+
+    async def tell(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
+
+    return tell

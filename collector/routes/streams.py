@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 
 from collector.endpoints import ENDPOINTS
 from collector.errors import BadRequest, NotFound
-from collector.progress import parse_key
+from collector.progress import parse_key, source_name
 from collector.routes.parameters import known_only
 from collector.service import Service
 
@@ -38,7 +38,8 @@ async def get_stream(
     key = unquote(request.scope["raw_path"].decode("latin-1").partition("?")[0].partition("/streams/")[2])
     if endpoint not in INGEST_ENDPOINTS:
         raise BadRequest(f"endpoint: one of {', '.join(INGEST_ENDPOINTS)}")
-    progress = await service.store.find_progress(f"{endpoint} {parse_key(key)}")
+    source = source_name(endpoint, parse_key(key), str(request.scope.get("caller", "")))
+    progress = await service.store.find_progress(source)
     if progress is None:
         raise NotFound(f"no request with this key is known at {endpoint}")
     return StreamState(progress.position, progress.rejected, progress.complete)

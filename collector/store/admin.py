@@ -11,6 +11,8 @@ from collector.store.connection import conninfo
 from collector.store.queries import QUERIES
 from collector.store.translate import message
 
+Parameters = tuple[object, ...] | Mapping[str, object]
+
 
 class Admin:
     """A connection in autocommit mode. Methods raise StoreDown for whatever the database says."""
@@ -18,12 +20,12 @@ class Admin:
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
         self._connection = connection
 
-    def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         """The rows of a query."""
         with _translating():
             return self._connection.execute(sql.encode(), parameters or None).fetchall()
 
-    def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """The first column of the only row, None without a row."""
         rows = self.rows(sql, parameters)
         return rows[0][0] if rows else None
@@ -34,7 +36,7 @@ class Admin:
             cursor = self._connection.execute(QUERIES[name], parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def run(self, sql: str, parameters: tuple[object, ...] = ()) -> None:
+    def run(self, sql: str, parameters: Parameters = ()) -> None:
         """Statements without an answer: one with parameters, or a whole script without."""
         with _translating():
             self._connection.execute(sql.encode(), parameters or None)

@@ -1,9 +1,14 @@
 """How every connection is made."""
 
+from typing import Literal
+
 import psycopg
+from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
 
 from collector.errors import SettingError
+from collector.store.queries import QUERIES
 
 OPTIONS: dict[str, str | int] = {
     "application_name": "collector",
@@ -17,9 +22,10 @@ OPTIONS: dict[str, str | int] = {
 
 
 # A collector that vanishes in the middle of a transaction (power, network, SIGSTOP) must not hold its locks for as long
-# as the server's kernel believes in the connection.
+# as the server's kernel believes in the connection. While it waits for the rest of a COPY or of a pipeline it does
+# not look at timeouts: see `end_stalled`.
 WRITER_SESSION = """
-SET idle_in_transaction_session_timeout = '20s';
+SET idle_in_transaction_session_timeout = '10s';
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 3;
 SET tcp_keepalives_count = 3;
@@ -40,3 +46,16 @@ def check_conninfo(url: str, name: str) -> None:
         conninfo(url)
     except psycopg.Error as exc:
         raise SettingError(f"{name}: neither a postgresql:// URI nor a conninfo string of libpq") from exc
+
+
+Task = Literal["ingest", "read"]
+_NEEDS = {"ingest": ("payload", "INSERT"), "read": ("stats", "SELECT")}
+
+
+async def limit_rights(connection: AsyncConnection[TupleRow], task: Task) -> None:
+    """Give up what the task does not need: where it may, the connection goes on as `collector_ingest` or
+    `collector_read`. Raises the driver's errors.
+    """
+    relation, privilege = _NEEDS[task]
+    parameters = {"role": f"collector_{task}", "relation": relation, "privilege": privilege}
+    await connection.execute(QUERIES["take_role"], parameters)

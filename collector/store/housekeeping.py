@@ -24,7 +24,7 @@ ROUND_S = 120.0
 _FORGET = sql.SQL("""
 DELETE FROM {table}
 WHERE ctid = ANY (ARRAY (
-        SELECT ctid FROM {table} WHERE {time} < now() - %(keep)s AND {only} LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+        SELECT ctid FROM {table} WHERE {time} < now() - %(keep)s AND {only} LIMIT %(rows)s {lock}
       ))
   AND {time} < now() - %(keep)s AND {only}
 """)
@@ -69,4 +69,6 @@ async def _forget(connection: Connection, kept: Kept, keep: timedelta | None, sl
 def _statement(kept: Kept) -> sql.Composed:
     # `only` is the program's own text, not a client's.
     table, only = sql.Identifier(kept.plain or kept.table), sql.SQL(kept.only)
-    return _FORGET.format(table=table, time=sql.Identifier(kept.time), only=only)
+    # To lock a row takes the right to change it, which only who changes rows has.
+    lock = sql.SQL("FOR UPDATE SKIP LOCKED" if kept.changing else "")
+    return _FORGET.format(table=table, time=sql.Identifier(kept.time), only=only, lock=lock)

@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from collector.store.connection import conninfo
+from collector.store.connection import Task, conninfo, limit_rights
 from collector.store.queries import QUERIES
 from collector.store.translate import translating
 
@@ -18,11 +18,12 @@ POOL_WAIT_S = 5.0
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
 
-def make_pool(url: str, session: str, max_size: int = POOL_MAX) -> Pool:
-    """A pool that is not open; `session` is run on each new connection."""
+def make_pool(url: str, task: Task, session: str, max_size: int = POOL_MAX) -> Pool:
+    """A pool that is not open; `session` is run on each new connection, which has the rights of its task."""
 
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
         await connection.execute(session.encode())
+        await limit_rights(connection, task)
 
     return AsyncConnectionPool(
         conninfo(url),

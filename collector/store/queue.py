@@ -14,7 +14,7 @@ from collector.queue.lane import FROM_TOPIC
 from collector.queue.records import Queued
 from collector.rows import PAYLOAD_COLUMNS
 from collector.store import payloads
-from collector.store.connection import WRITER_SESSION, conninfo
+from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 from collector.store.translate import translated, translating
@@ -139,6 +139,7 @@ class Taker:
                 connection = await AsyncConnection.connect(self._url, autocommit=True)
                 try:
                     await connection.execute(_TAKER_SESSION.encode())
+                    await limit_rights(connection, "ingest")
                 except BaseException:
                     await connection.close()
                     raise

@@ -1,15 +1,18 @@
 """What is read from the database, and the small transactions beside the writer's: on pools of connections."""
 
+import contextlib
 from datetime import datetime, timedelta
 
 import msgspec
-from psycopg.rows import TupleRow
 
+from collector.errors import StoreDown, StoreError
 from collector.progress import Progress
 from collector.store import sessions
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.probe import Probe
 from collector.store.quarantine import Quarantine
+from collector.store.transaction import progress_of
 
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
@@ -43,38 +46,45 @@ class Store:
     """Queries beside the writer's. Every method raises StoreDown while the database is away."""
 
     def __init__(self, url: str, read_url: str | None = None) -> None:
-        self._main = make_pool(url, f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-        self._probe = make_pool(url, f"SET statement_timeout = '{LOCK_TIMEOUT_S}s'", max_size=1)
+        self._main = make_pool(url, "ingest", f"SET timezone = 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         # Bounds given by a parameter exclude chunks only where the plan is made for them.
         self._read = make_pool(
             read_url or url,
+            "read",
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
+        # As the role that logs in: only that one may end its other connections.
+        self._admin = Probe(url, LOCK_TIMEOUT_S, limited=False)
         self.hours = Hours(self._main, self._read)
         self.quarantine = Quarantine(self._main)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
-        await self._probe.open()
         await self._read.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
-        await self._probe.close()
         await self._read.close()
+        await self._admin.close()
 
     async def take_stream(self, source: str, retention: str = "keys") -> Progress:
         """Become the owner of a source; returns how far it is committed."""
-        rows = await fetch(self._main, "take_stream", {"source": source, "retention": retention})
-        return _progress(rows[0])
+        try:
+            rows = await fetch(self._main, "take_stream", {"source": source, "retention": retention})
+        except StoreDown:
+            # Whoever holds it may have stalled; the next to ask finds it free then.
+            with contextlib.suppress(StoreError):
+                await self._admin.ask("end_stalled")
+            raise
+        return progress_of(rows[0])
 
     async def find_progress(self, source: str) -> Progress | None:
         """How far a source is committed; None where it is unknown."""
         rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
-        return _progress(rows[0]) if rows else None
+        return progress_of(rows[0]) if rows else None
 
     async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
         """The first of a source's newest rejected lines, with what was said of them."""
@@ -101,21 +111,6 @@ class Store:
         """A page of a session's messages."""
         return await sessions.page(self._read, query)
 
-    async def unfit(self, schema: int) -> list[str]:
-        """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""
-        fsync, synchronous_commit, read_only, found = (await fetch(self._probe, "readiness", {}))[0]
-        unsafe = []
-        if found != schema:
-            unsafe.append(f"the database is at schema {found or 0}, this program needs {schema}")
-        if fsync != "on":
-            unsafe.append(f"fsync is {fsync}")
-        if synchronous_commit == "off":
-            unsafe.append("synchronous_commit is off")
-        if read_only == "on":
-            unsafe.append("the database is read-only")
-        return unsafe
-
-
-def _progress(row: TupleRow) -> Progress:
-    source, owner, position, complete, digest, accepted, rejected = row
-    return Progress(source, owner, position, complete, bytes(digest), accepted, rejected)
+    async def keep(self, sources: set[str]) -> None:
+        """These sources are in use: their keys are not to be forgotten."""
+        await fetch(self._main, "keep_sources", {"sources": msgspec.json.encode(sorted(sources)).decode()})

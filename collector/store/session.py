@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable, Iterable
 import psycopg
 from psycopg import AsyncConnection
 
-from collector.batch import Segment
+from collector.batch import Claim, Segment
 from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
-from collector.store.connection import WRITER_SESSION, conninfo
+from collector.progress import Progress
+from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles
-from collector.store.transaction import Connection, Known, Outcome
+from collector.store.transaction import Connection, Known, Outcome, as_json, progress_of
 from collector.store.translate import message, translated, translating
-from collector.store.writing import find_repeats, write_batch
+from collector.store.writing import write_batch
 
 
 class WriterSession:
@@ -116,11 +117,22 @@ class WriterSession:
         except TryAgain as exc:
             raise StoreDown(str(exc)) from exc
 
-    async def find(self, sources: Iterable[str]) -> dict[str, tuple[int, bytes]]:
-        """Owners and digests of the sources that are known (`find_repeats`). Raises StoreError."""
+    async def reserve(self, claims: list[Claim]) -> set[str]:
+        """Take keys of single payloads, each for the content with this digest, before it goes anywhere. Returns those
+        that were taken: new ones, and such that were taken for the same content and never claimed. Raises StoreError.
+        """
+        listed = [{"source": claim.source, "digest": claim.digest.hex()} for claim in claims]
         connection = await self._connected()
         with translating():
-            return await find_repeats(connection, sources)
+            cursor = await connection.execute(QUERIES["reserve_singles"], {"claims": as_json(listed)})
+            return {source for (source,) in await cursor.fetchall()}
+
+    async def find(self, sources: Iterable[str]) -> dict[str, Progress]:
+        """How far the sources are that are known. Raises StoreError."""
+        connection = await self._connected()
+        with translating():
+            cursor = await connection.execute(QUERIES["find_progress"], {"sources": as_json(sorted(sources))})
+            return {row[0]: progress_of(row) for row in await cursor.fetchall()}
 
     async def forget(self) -> None:
         """A clean end: the writer's row goes, and the connection."""
@@ -144,6 +156,7 @@ class WriterSession:
             connection = await AsyncConnection.connect(self._url, autocommit=True)
             try:
                 await connection.execute(WRITER_SESSION)
+                await limit_rights(connection, "ingest")
                 cursor = await connection.execute(QUERIES["take_writer"], {"source": self._source})
                 row = await cursor.fetchone()
                 assert row is not None

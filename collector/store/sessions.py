@@ -4,6 +4,10 @@ A log may hold what was streamed live, and may come twice, to any server, at the
 locks the buckets of their sessions, and one with live messages shares them: what a log's transaction does not find
 stored, nobody else is storing. PostgreSQL's locks queue: a log waits for the transactions under way, and what is live
 for the transaction of one log.
+
+A live message may come after the log that has it, too. Sessions that have sent a log are in `session_log`, with the
+highest number in it; messages up to that one are looked for as a log's are, all others only cost the look into that
+table.
 """
 
 import zlib
@@ -32,6 +36,10 @@ _COPY = f"COPY session_message ({', '.join(SESSION_COLUMNS)}) FROM STDIN ({CSV_O
 
 Kept = Iterable[tuple[int, list[Message]]]
 """Rows, with their moment of reception in epoch milliseconds."""
+Bounds = dict[str, tuple[int, int]]
+"""By session: a first and a last number."""
+Logged = dict[str, tuple[int, bool]]
+"""By session that has sent a log: the highest number in it, and whether it is noted as of the last day."""
 
 
 class SessionQuery(msgspec.Struct, frozen=True):
@@ -62,18 +70,17 @@ class SessionRow(msgspec.Struct):
 async def write(connection: Connection, segments: list[Segment], known: KnownKeys, outcome: Outcome) -> None:
     """Write the messages; of logs those that are not stored yet."""
     logs = [segment for segment in segments if isinstance(segment.rows[0], LogMessage)]
-    if not logs:
-        await _lock(connection, "lock_sessions_shared", segments)
-        await _copy(connection, ((segment.received_ms, segment.rows) for segment in segments))
-        return
+    live = [segment for segment in segments if not isinstance(segment.rows[0], LogMessage)]
     # A transaction that has shared a lock and then wants it alone would wait for another that does the same.
-    await _lock(connection, "lock_sessions", segments)
-    live = [(segment.received_ms, segment.rows) for segment in segments if not isinstance(segment.rows[0], LogMessage)]
+    logged = await _lock(connection, "lock_sessions" if logs else "lock_sessions_shared", segments)
     if live:
-        await _copy(connection, live)
-    new = _new(logs, await _stored(connection, logs), outcome)
-    if new:
-        await _copy(connection, new)
+        await _copy(connection, await _unknown(connection, live, logged, outcome))
+    if logs:
+        bounds = _bounds([row for segment in logs for row in segment.rows])
+        new = _new(logs, await _stored(connection, bounds), outcome)
+        if new:
+            await _copy(connection, new)
+        await _mark_logged(connection, bounds, logged)
 
 
 async def page(pool: Pool, query: SessionQuery) -> list[SessionRow]:
@@ -90,21 +97,65 @@ async def page(pool: Pool, query: SessionQuery) -> list[SessionRow]:
     return [SessionRow(*row) for row in await fetch(pool, "session_page", parameters)]
 
 
-async def _lock(connection: Connection, query: str, segments: list[Segment]) -> None:
-    """Lock the sessions whose messages could be met again: those with numbers."""
+async def _lock(connection: Connection, query: str, segments: list[Segment]) -> Logged:
+    """Lock the sessions whose messages could be met again: those with numbers. Returns those that have sent a log."""
     sessions = {row.session for segment in segments for row in segment.rows if row.seq is not None}
+    if not sessions:
+        return {}
     buckets = {zlib.crc32(session.encode()) % BUCKETS for session in sessions}
-    if buckets:
+    async with connection.pipeline():
         await connection.execute(QUERIES[query], {"buckets": as_json(sorted(buckets))})
+        cursor = await connection.execute(QUERIES["logged_sessions"], {"sessions": as_json(list(sessions))})
+    return {session: (last, today) for session, last, today in await cursor.fetchall()}
 
 
-async def _stored(connection: Connection, logs: list[Segment]) -> dict[str, set[int]]:
-    """Which numbers of the logs' sessions are stored, of those between the first and the last that came."""
-    bounds: dict[str, tuple[int, int]] = {}
-    for segment in logs:
-        for row in segment.rows:
-            first, last = bounds.get(row.session, (row.seq, row.seq))
-            bounds[row.session] = min(first, row.seq), max(last, row.seq)
+async def _unknown(connection: Connection, live: list[Segment], logged: Logged, outcome: Outcome) -> Kept:
+    """Live messages without those that a log has brought."""
+    doubtful = (
+        [
+            row
+            for segment in live
+            for row in segment.rows
+            if row.seq is not None and row.session in logged and row.seq <= logged[row.session][0]
+        ]
+        if logged
+        else []
+    )
+    if not doubtful:
+        return [(segment.received_ms, segment.rows) for segment in live]
+    stored = await _stored(connection, _bounds(doubtful))
+    kept = []
+    for segment in live:
+        rows = [row for row in segment.rows if row.seq not in stored.get(row.session, ())]
+        outcome.repeated[id(segment)] = len(segment.rows) - len(rows)
+        kept.append((segment.received_ms, rows))
+    return kept
+
+
+async def _mark_logged(connection: Connection, bounds: Bounds, logged: Logged) -> None:
+    """Note up to which number the sessions have sent a log, where that is not noted yet."""
+    marks = [
+        {"session": session, "last_seq": last}
+        for session, (_, last) in bounds.items()
+        if last > logged.get(session, (-1, False))[0] or not logged[session][1]
+    ]
+    if marks:
+        await connection.execute(QUERIES["mark_logged"], {"sessions": as_json(marks)})
+
+
+def _bounds(rows: list[Message]) -> Bounds:
+    """The first and the last number of each session; all rows have one."""
+    bounds: Bounds = {}
+    for row in rows:
+        seq = row.seq
+        assert seq is not None
+        first, last = bounds.get(row.session, (seq, seq))
+        bounds[row.session] = min(first, seq), max(last, seq)
+    return bounds
+
+
+async def _stored(connection: Connection, bounds: Bounds) -> dict[str, set[int]]:
+    """Which numbers of the sessions are stored, within the bounds."""
     sessions = [{"session": session, "first": first, "last": last} for session, (first, last) in bounds.items()]
     cursor = await connection.execute(QUERIES["stored_messages"], {"sessions": as_json(sessions)})
     return {session: set(seqs) for session, seqs in await cursor.fetchall()}

@@ -4,6 +4,8 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from collector.progress import Progress
+
 Connection = AsyncConnection[TupleRow]
 
 COPY_BYTES = 64 * 1024
@@ -15,6 +17,12 @@ _encoder = msgspec.json.Encoder()
 def as_json(document: object) -> str:
     """A parameter that is a list."""
     return _encoder.encode(document).decode()
+
+
+def progress_of(row: TupleRow) -> Progress:
+    """A row of `progress`, as the queries give it."""
+    source, owner, position, complete, digest, accepted, rejected = row
+    return Progress(source, owner, position, complete, bytes(digest), accepted, rejected)
 
 
 class Outcome(msgspec.Struct):

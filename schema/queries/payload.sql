@@ -61,7 +61,7 @@ RETURNING token;
 WITH gone AS (
     DELETE FROM payload
     WHERE ctid = ANY (ARRAY (
-        SELECT ctid FROM payload WHERE received_at < now() - %(keep)s::interval LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+        SELECT ctid FROM payload WHERE received_at < now() - %(keep)s::interval LIMIT %(rows)s
     ))
     RETURNING received_at, customer, content, cdn, p2p, started
 ), added AS (

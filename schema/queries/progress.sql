@@ -18,12 +18,25 @@ RETURNING position;
 DELETE FROM progress WHERE source = %(source)s;
 
 -- name: claim_singles
--- Keys of single payloads; those that come back are new, the others are repeats.
-INSERT INTO progress (source, owner, position, complete, digest, accepted, retention)
+-- Keys of single payloads; those that come back are new, the others are repeats. One that was reserved for this payload is completed.
+INSERT INTO progress AS known (source, owner, position, complete, digest, accepted, retention)
 SELECT source, 1, 1, true, decode(digest, 'hex'), 1, retention
 FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text, retention text)
 ORDER BY source COLLATE "C"
-ON CONFLICT (source) DO NOTHING
+ON CONFLICT (source) DO UPDATE
+SET owner = 1, position = 1, complete = true, accepted = 1, updated_at = now()
+WHERE known.owner = 0 AND known.digest = excluded.digest
+RETURNING source;
+
+-- name: reserve_singles
+-- Before a keyed payload goes into a topic, which forgets nothing, its key is taken for just this content: owner 0, until it is claimed. Those that
+-- come back may be delivered; another request may have one of them in its hands for a second, and whoever comes then takes it over.
+INSERT INTO progress AS known (source, owner, position, complete, digest)
+SELECT source, 0, 0, false, decode(digest, 'hex')
+FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text)
+ORDER BY source COLLATE "C"
+ON CONFLICT (source) DO UPDATE SET updated_at = now()
+WHERE known.owner = 0 AND known.digest = excluded.digest AND known.updated_at < now() - INTERVAL '1 second'
 RETURNING source;
 
 -- name: find_progress
@@ -36,7 +49,10 @@ WHERE source = ANY (SELECT json_array_elements_text(%(sources)s::json));
 -- A request takes a key: it becomes the owner, and whoever was can commit nothing more. Waits for a commit of theirs under way.
 -- `retention` says for how long it is known (collector/retention.py), where it is new.
 INSERT INTO progress (source, owner, position, retention) VALUES (%(source)s, 1, 0, %(retention)s)
-ON CONFLICT (source) DO UPDATE SET owner = progress.owner + 1, updated_at = now()
+ON CONFLICT (source) DO UPDATE
+SET owner = progress.owner + 1,
+    digest = CASE WHEN progress.owner = 0 THEN '' ELSE progress.digest END, -- reserved for a payload that was never claimed
+    updated_at = now()
 RETURNING source, owner, position, complete, digest, accepted, rejected;
 
 -- name: advance_streams

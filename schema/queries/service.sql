@@ -11,3 +11,25 @@ SELECT current_setting('fsync') AS fsync,
 -- Whether this connection may keep house until it ends, one process at a time; and whether TimescaleDB looks after its hypertables itself.
 SELECT pg_try_advisory_lock(7236401845520118),
        coalesce((SELECT engine = 'timescaledb' FROM collector_schema ORDER BY version DESC LIMIT 1), false);
+-- name: keep_sources
+-- Streams that are open have not ended, however long nothing has come by them. Sorted, as all who lock sources do.
+UPDATE progress SET updated_at = now()
+WHERE source IN (
+    SELECT source FROM progress
+    WHERE source = ANY (SELECT json_array_elements_text(%(sources)s::json))
+    ORDER BY source
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING source;
+
+-- name: end_stalled
+-- Writers of ours whose transaction has waited for them for so long that they must have stalled. In the middle of a COPY or of a pipeline the server
+-- waits without looking at any timeout, and others wait for the keys that they hold. They find out when they wake up, and try again.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+  AND usename = session_user
+  AND application_name = 'collector'
+  AND state <> 'idle'
+  AND wait_event = 'ClientRead'
+  AND query_start < now() - INTERVAL '10 seconds';

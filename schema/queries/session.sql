@@ -11,6 +11,20 @@ FROM json_array_elements_text(%(buckets)s::json) AS bucket;
 SELECT count(pg_advisory_xact_lock(723640184, bucket::integer))
 FROM json_array_elements_text(%(buckets)s::json) AS bucket;
 
+-- name: logged_sessions
+-- Which of the sessions have sent a log, up to which number, and whether today: asked once they are locked, for a log that was waited for is to be
+-- seen.
+SELECT session, last_seq, logged_at > now() - INTERVAL '1 day'
+FROM session_log
+WHERE session = ANY (ARRAY (SELECT json_array_elements_text(%(sessions)s::json)));
+
+-- name: mark_logged
+-- Nobody else marks these sessions meanwhile: they are locked.
+INSERT INTO session_log (session, last_seq)
+SELECT session, last_seq
+FROM json_to_recordset(%(sessions)s::json) AS sent (session text, last_seq bigint)
+ON CONFLICT (session) DO UPDATE SET last_seq = greatest(session_log.last_seq, excluded.last_seq), logged_at = now();
+
 -- name: stored_messages
 -- Which messages of sessions are stored, of those between two numbers. Session by session, so that the index serves however many rows there are.
 SELECT sent.session, stored.seqs

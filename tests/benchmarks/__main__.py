@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import analytics, queue, replication, sessions, stats
+from tests.benchmarks import analytics, keys, queue, replication, sessions, stats
 from tests.benchmarks.table import Bench, Table
 from tests.harness.engines import Engines, folder
 from tests.harness.server import ServerProcess
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "analytics": analytics.run,
     "queue": queue.run,
     "replication": replication.run,
+    "keys": keys.run,
 }
 
 

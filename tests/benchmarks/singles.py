@@ -80,6 +80,11 @@ def single_payloads(url: str, connections: int, duration_s: int, folder: Path, t
     return wrk(url, SCRIPT % tokens, connections, duration_s, folder)
 
 
+def with_header(script: str, name: str, value: str) -> str:
+    """The script, with a header in every request."""
+    return f'{script}\nwrk.headers["{name}"] = "{value}"\n'
+
+
 def wrk(url: str, script: str, connections: int, duration_s: int, folder: Path) -> float:
     """Requests a second."""
     path = folder / "wrk.lua"

@@ -168,10 +168,11 @@ class App:
         headers: Mapping[str, str] | list[tuple[bytes, bytes]] | None = None,
         chunks: list[bytes] | None = None,
         cut: bool = False,
+        stall: bool = False,
     ) -> Answer:
-        """Send the body in these pieces, and then its end, or go away."""
+        """Send the body in these pieces, and then its end, or go away, or (`stall`) neither."""
         given = headers if isinstance(headers, list) else _raw(headers or {})
-        return self.call(self.exchange(method, path, query, given, chunks or [], cut=cut))
+        return self.call(self.exchange(method, path, query, given, chunks or [], cut=cut, stall=stall))
 
     async def exchange(
         self,
@@ -182,6 +183,7 @@ class App:
         chunks: list[bytes],
         *,
         cut: bool = False,
+        stall: bool = False,
     ) -> Answer:
         """One request and its answer, in the application's loop."""
         scope = {
@@ -200,7 +202,8 @@ class App:
             "state": {},
             "extensions": {},
         }
-        messages = iter(_body_messages(chunks, cut=cut))
+        every = _body_messages(chunks, cut=cut or stall)
+        messages = iter(every[:-1] if stall else every)
         never = asyncio.Event()
         started: list[Any] = []
         parts: list[bytes] = []

@@ -264,6 +264,7 @@ def test_what_is_committed_is_not_tried_again_where_asking_for_it_fails(
     assert app.single(payload(customer, 1), key=key).status == 204
     once = unique("once").replace("-", "_")
     table.run(f"CREATE SEQUENCE {once}")
+    table.run(f"GRANT USAGE ON SEQUENCE {once} TO PUBLIC")
     failing = QUERIES["find_progress"] + f" AND 1 / (nextval('{once}') - 1) IS NOT NULL".encode()
     monkeypatch.setitem(QUERIES, "find_progress", failing)
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from collector.database import Database
 from collector.endpoints import ENDPOINTS, KINDS, Endpoint
 from collector.errors import BadRequest
+from collector.keyring import create
 from collector.messages.kind import Kind
 from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components
@@ -232,9 +234,66 @@ def test_every_answer_described_is_provoked_below(document: dict[str, Any]) -> N
         (method, path, int(status), media_type)
         for method, path, operation in operations(document)
         for status, answer in operation["responses"].items()
+        if "$ref" not in answer
         for media_type in answer.get("content", {"": None})
     }
     assert described == {documented for documented, _, _ in PROVOKED + AWAY}
+
+
+SHARED = {"401", "403", "408", "429", "431"}
+SAMPLE_PATHS = {"/sessions/{session}": "/sessions/a", "/streams/{key}": "/streams/a"}
+
+
+def test_shared_answers_are_as_described(document: dict[str, Any], best_engine: Engine) -> None:
+    """Of who does not let a request in, for every operation that names them; and those that need no key give none."""
+    tried = []
+    with best_engine.database() as url, running(url, api_keys="on", line_s=0.2) as app:
+        keys = {scope: create(Database(url), scope, scope, None).key for scope in ("ingest", "read")}
+        slow = {scope: create(Database(url), f"slow {scope}", scope, 1e-3).key for scope in ("ingest", "read")}
+        for method, path, operation in operations(document):
+            shared = {
+                status: resolved(document, answer)
+                for status, answer in operation["responses"].items()
+                if "$ref" in answer
+            }
+            assert shared.keys() <= SHARED
+            for status, described in shared.items():
+                answer = provoke_shared(app, method, SAMPLE_PATHS.get(path, path), status, keys, slow)
+                assert (answer.status, answer.media_type) == (int(status), PROBLEM), (method, path, answer)
+                schema = described["content"][PROBLEM]["schema"]
+                schema_validator(document, schema).validate(answer.json())
+                assert {name.lower() for name in described.get("headers", {})} <= answer.headers.keys()
+                tried.append(status)
+            if "401" not in shared:
+                assert app.request(method, path).status == 200
+    assert set(tried) == SHARED
+
+
+def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    return found
+
+
+def provoke_shared(app: App, method: str, path: str, status: str, keys: dict[str, str], slow: dict[str, str]) -> Answer:
+    """Have the answer of who does not let the request in."""
+    needed = "ingest" if method == "POST" or path.startswith("/streams/") else "read"
+    other = "read" if needed == "ingest" else "ingest"
+
+    def ask(key: str | None = None, **options: Any) -> Answer:
+        given = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return app.request(method, path, headers={**given, **options.pop("headers", {})}, **options)
+
+    if status == "401":
+        assert ask().headers["www-authenticate"] == 'Bearer realm="collector"'
+        return ask(keys[needed][:-1] + "!")
+    if status == "403":
+        return ask(keys[other])
+    if status == "431":
+        return ask(keys[needed], headers={"X-More": "x" * 40_000})
+    if status == "408":
+        return ask(keys[needed], headers={"Content-Type": NDJSON}, chunks=[b"half a li"], stall=True)
+    ask(slow[needed], headers={"Content-Type": "a"})
+    return ask(slow[needed])
 
 
 def check(document: dict[str, Any], documented: Documented, answer: Answer) -> None:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,19 +157,24 @@ def test_a_rest_without_its_start_says_so_and_the_whole_log_helps(app: App, tabl
 
 
 def test_live_messages_and_logs_at_once_by_many_servers_are_stored_once(module_url: str, table: Table) -> None:
-    """Whatever was acknowledged live when the log came is not stored again, and no log is stored twice."""
+    """Half of the messages were live before the log comes, the other half are live while it does."""
     with running(module_url) as first, running(module_url) as second, running(module_url) as third:
         apps = [first, second, third]
         sessions = [unique("s") for _ in range(6)]
         now = now_ms(first)
         live = [{"session": session, "seq": seq, "time": now} for session in sessions for seq in range(300)]
-        assert stream(first, *live[: len(live) // 2]).summary() == (len(live) // 2, 0, [])
+        half = len(live) // 2
+        assert stream(first, *live[:half]).summary() == (half, 0, [])
+        late = [body(*live[half + start : half + start + 100]) for start in range(0, half, 100)]
         logs = body(*({**message, "cpu": 1} for message in live))
         other = body(*({"session": unique("live"), "seq": seq} for seq in range(2_000)))
         headers = [(b"content-type", NDJSON.encode())]
 
         async def send_some(app: App) -> list[Answer]:
             requests = [app.exchange("POST", "/sessions/logs", b"", headers, [logs]) for _ in range(UPLOADS)]
+            if app is second:
+                live = [app.exchange("POST", "/sessions", b"", headers, [lines]) for lines in late]
+                assert {answer.summary()[0] for answer in await asyncio.gather(*live)} == {100}
             requests.append(app.exchange("POST", "/sessions", b"", headers, [other]))
             return await asyncio.gather(*requests)
 
@@ -182,16 +188,20 @@ def test_live_messages_and_logs_at_once_by_many_servers_are_stored_once(module_u
 
 @settings(max_examples=40, deadline=None)
 @given(parts=st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 12), min_size=1, unique=True)), max_size=6))
-def test_a_number_is_stored_once_whatever_came_before_a_log(
+def test_a_number_is_stored_once_whatever_came_before_or_after_a_log(
     app: App, table: Table, parts: list[tuple[bool, list[int]]]
 ) -> None:
     session = unique("s")
     copies: dict[int, int] = {}
+    last_of_logs = -1
     for is_log, numbers in parts:
         messages = [{"session": session, "seq": seq, "time": now_ms(app)} for seq in sorted(numbers)]
         assert (upload if is_log else stream)(app, *messages).summary() == (len(numbers), 0, [])
+        if is_log:
+            last_of_logs = max(last_of_logs, *numbers)
         for seq in numbers:
-            copies[seq] = max(copies.get(seq, 0), 1) if is_log else copies.get(seq, 0) + 1
+            known = copies.get(seq, 0)
+            copies[seq] = max(known, 1) if is_log or seq <= last_of_logs else known + 1
     assert [seq for seq, _ in stored(table, session)] == [seq for seq in sorted(copies) for _ in range(copies[seq])]
 
 
@@ -216,4 +226,17 @@ def test_a_log_of_a_batch_with_live_messages_sees_them(app: App, table: Table, s
     for answer in app.call(both()):
         assert answer.summary() == (size, 0, [])
     for session in sessions:
-        assert {seq for seq, _ in stored(table, session)} == set(range(size))
+        assert [seq for seq, _ in stored(table, session)] == list(range(size))
+
+
+def test_a_live_message_after_its_log_is_counted_as_repeated(app: App, table: Table) -> None:
+    """As a line and alone; its neighbours, with a higher number or with none, are stored."""
+    session = unique("s")
+    message = {"session": session, "time": now_ms(app)}
+    upload(app, *({**message, "seq": seq} for seq in range(5)))
+    answer = stream(app, {**message, "seq": 3}, {**message, "seq": 4}, {**message, "seq": 5}, message)
+    assert answer.summary() == (4, 0, [])
+    assert app.post(msgspec.json.encode({**message, "seq": 1}), path="/sessions").status == 204
+    assert [seq for seq, _ in stored(table, session) if seq is not None] == list(range(6))
+    assert len(stored(table, session)) == 7
+    assert table.rows("SELECT last_seq FROM session_log WHERE session = %s", session) == [(4,)]

@@ -10,6 +10,7 @@ from tests.faults.books import at_rest, balanced
 from tests.faults.rounds import ROUNDS, random_of, tally
 from tests.harness.ledger import Ledger
 from tests.harness.load import Load
+from tests.harness.messages import KINDS
 from tests.harness.proxy import Cut, Proxy
 from tests.harness.server import ServerProcess
 
@@ -23,7 +24,7 @@ AFTER_LINES = 200
 
 async def one_round(proxy: Proxy, server: ServerProcess, ledger: Ledger, choices: random.Random) -> None:
     """Every kind of cut once, in any order."""
-    load = Load([server.url], ledger, choices)
+    load = Load([server.url], ledger, choices, KINDS)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(load.run())
         for cut in choices.sample(list(Cut), len(Cut)):
@@ -43,7 +44,7 @@ async def one_round_without_memory(
     proxy: Proxy, database_url: str, server: ServerProcess, ledger: Ledger, choices: random.Random
 ) -> None:
     """The writer's row is gone when it comes back, as housekeeping would have it after a day."""
-    load = Load([server.url], ledger, choices)
+    load = Load([server.url], ledger, choices, KINDS)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(load.run())
         await load.acknowledged(choices.randint(1, WARM_UP_LINES))
@@ -79,7 +80,7 @@ async def rounds(serve: Serve, database_url: str, *, remembers: bool) -> None:
                 await one_round(proxy, server, ledger, choices)
             else:
                 await one_round_without_memory(proxy, database_url, server, ledger, choices)
-            tally(name, await asyncio.to_thread(ledger.check, database_url))
+            tally(name, await asyncio.to_thread(ledger.check, database_url, at_end=number == ROUNDS - 1))
             await asyncio.to_thread(balanced, server.client)
         assert server.worker_pids() == first, "the collector was to go on without a restart"
         found = await asyncio.to_thread(at_rest, server.client)

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -165,8 +166,7 @@ def test_what_is_delivered_and_not_known_to_be_is_left_out_when_it_comes_again(g
         return int(answer.json()["committed"]) if answer.status == 200 else 0
 
     await_true(lambda: committed() == 50)
-    with psycopg.connect(group.url) as other:
-        other.execute("LOCK TABLE progress IN SHARE MODE")
+    with psycopg.connect(group.url) as other, held_up(group.url, other):
         wire.send(lines_of(group.topic, "stream", 50, 80))
         answer = client.post(line_of(group.topic, "single"), {"Idempotency-Key": "single"}, PATH)
         assert answer.status == 503
@@ -176,6 +176,8 @@ def test_what_is_delivered_and_not_known_to_be_is_left_out_when_it_comes_again(g
         other.rollback()
     group.server.start()
     assert committed() == 50
+    other_content = client.post(line_of(group.topic, "other"), {"Idempotency-Key": "single"}, PATH)
+    assert other_content.status == 422  # the topic has the first, though nobody was told
     assert client.post(line_of(group.topic, "single"), {"Idempotency-Key": "single"}, PATH).status == 202
     answer = client.post_lines(lines_of(group.topic, "stream", 0, 100), key, PATH)
     assert answer.json() == {"accepted": 100, "rejected": 0, "errors": []}
@@ -185,6 +187,50 @@ def test_what_is_delivered_and_not_known_to_be_is_left_out_when_it_comes_again(g
     group.consume()
     group.processed()
     wire.close()
+    group.end()
+
+
+@contextlib.contextmanager
+def held_up(url: str, holder: "psycopg.Connection[tuple[object, ...]]") -> Iterator[None]:
+    """Keys that are taken do not move on, for as long as the holder's transaction lasts."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END'"
+        )
+        connection.execute(
+            "CREATE TRIGGER hold_up BEFORE UPDATE ON progress FOR EACH ROW"
+            " WHEN (OLD.source LIKE '/payloads %') EXECUTE FUNCTION hold_up()"
+        )
+        holder.execute("SELECT pg_advisory_xact_lock(77)")
+        yield
+        connection.execute("DROP TRIGGER hold_up ON progress")
+
+
+def test_one_key_at_two_collectors_at_once_is_in_the_topic_once(serve: Serve, group: Group) -> None:
+    """Both take it, one delivers it, both are told that it is there; other content under the same key is refused."""
+    other = serve(group.url, **group.settings, COLLECTOR_CONSUME="false")
+    clients = [group.server.client, other.client]
+    assert group.server.client.post(line_of(group.topic, "warm"), path=PATH).status == 202
+    before = group.broker.count(group.topic)
+    rounds = 20
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(rounds):
+            key = {"Idempotency-Key": f"both {number}"}
+            tokens = [f"both {number}"] * 2 + [f"both {number}, but different"]
+            tries = [
+                threads.submit(client.post, line_of(group.topic, token), key, PATH)
+                for client, token in zip([*clients, clients[number % 2]], tokens, strict=True)
+            ]
+            statuses = [done.result().status for done in tries]
+            first = tokens[statuses.index(202)]
+            assert statuses == [202 if token == first else 422 for token in tokens]
+            group.ledger.sent.add(first)
+            group.ledger.acknowledge([first])
+    assert group.broker.count(group.topic) == before + rounds
+    group.ledger.sent.add("warm")
+    group.consume()
+    group.processed()
     group.end()
 
 

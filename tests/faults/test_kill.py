@@ -14,6 +14,7 @@ from tests.faults.books import await_true, balanced
 from tests.faults.rounds import ROUNDS, random_of, tally
 from tests.harness.ledger import Ledger
 from tests.harness.load import Load
+from tests.harness.messages import KINDS
 from tests.harness.server import ServerProcess
 
 WARM_UP_LINES = 1_500
@@ -26,7 +27,7 @@ AFTER_LINES = 200
 async def one_round(
     server: ServerProcess, ledger: Ledger, choices: random.Random, kill_and_start: Callable[[], object]
 ) -> None:
-    load = Load([server.url], ledger, choices)
+    load = Load([server.url], ledger, choices, KINDS)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(load.run())
         await load.acknowledged(choices.randint(1, WARM_UP_LINES))
@@ -44,7 +45,7 @@ def test_what_was_acknowledged_survives_a_kill(serve: Serve, best_database_url: 
         choices = random_of("kill", number)
         ledger = Ledger(f"kill-{number}")
         asyncio.run(one_round(server, ledger, choices, server.restart))
-        tally("kill", ledger.check(best_database_url))
+        tally("kill", ledger.check(best_database_url, at_end=number == ROUNDS - 1))
         balanced(server.client)
 
 
@@ -56,7 +57,7 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve, best_database_url: st
     ledger = Ledger(f"worker-{workers}")
     victim = choices.choice(server.worker_pids())
     asyncio.run(one_round(server, ledger, choices, functools.partial(os.kill, victim, signal.SIGKILL)))
-    tally("worker killed", ledger.check(best_database_url))
+    tally("worker killed", ledger.check(best_database_url, at_end=True))
     assert server.running
     assert victim not in server.worker_pids()
     await_true(lambda: len(server.worker_pids()) == workers)

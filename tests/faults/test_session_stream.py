@@ -102,8 +102,8 @@ def test_live_messages_get_in_between_uploads_of_logs(serve: Serve, best_databas
     with psycopg.connect(best_database_url, autocommit=True) as connection:
         number = 0
         while not done.is_set() or number < 5:
-            # Of the same sessions, so that the locks are the same.
-            wire.send(b'{"session":"logged-%d","seq":%d,"event":"live"}\n' % (number % 200, number))
+            # Of the same sessions, so that the locks are the same; what no log has.
+            wire.send(b'{"session":"logged-%d","seq":%d,"event":"live"}\n' % (number % 200, LOG_LINES + number))
             number += 1
             await_true(functools.partial(visible, connection, number), VISIBLE_S)
             beside += not done.is_set()

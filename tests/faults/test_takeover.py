@@ -9,8 +9,10 @@ import pytest
 
 from tests.conftest import Serve
 from tests.faults.books import await_true, balanced
+from tests.faults.rounds import random_of, tally
 from tests.harness.client import NDJSON, Answer, Client
-from tests.harness.ledger import stored_tokens
+from tests.harness.ledger import Ledger, stored_tokens
+from tests.harness.messages import KINDS, Kind
 from tests.harness.server import ServerProcess
 from tests.harness.wire import Wire, line_of, lines_of
 
@@ -92,6 +94,75 @@ def test_the_same_singles_to_two_collectors_at_once(pair: list[ServerProcess], d
     assert stored.total() == len(stored) == len(numbers)
     repeated = sum(balanced(server.client)["repeated"] for server in pair)
     assert repeated == 7 * len(numbers)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
+def test_one_keyed_batch_to_four_collectors_at_once(serve: Serve, best_database_url: str, kind: Kind) -> None:
+    """Each gets all of it, singles and streams, in an order of its own: one copy, and no answer is a 5xx."""
+    servers = [serve(best_database_url) for _ in range(4)]
+    ledger = Ledger(f"four-{kind.path.strip('/').replace('/', '-')}")
+    singles = [f"{ledger.customer}/single:{number}" for number in range(80)]
+    streams = [[f"{ledger.customer}/stream {number}:{line}" for line in range(200)] for number in range(8)]
+    ledger.sent.update(singles, *streams)
+
+    def send(at: int) -> list[int]:
+        client, choices = servers[at].client, random_of("four", kind.path, at)
+        statuses = []
+        for number in choices.sample(range(len(singles) + len(streams)), len(singles) + len(streams)):
+            headers = {"Idempotency-Key": f"key {number}"}
+            if number < len(singles):
+                target, body = kind.single(ledger.customer, singles[number])
+                answer = client.post(body, headers, target)
+            else:
+                lines = [kind.line(ledger.customer, identity) for identity in streams[number - len(singles)]]
+                while (answer := client.post_lines(b"\n".join(lines), headers, kind.path)).status == 409:
+                    pass  # another one has taken it over, and is not done
+                assert answer.json()["accepted"] == len(lines)
+            statuses.append(answer.status)
+        return statuses
+
+    with ThreadPoolExecutor(len(servers)) as threads:
+        answers = list(threads.map(send, range(len(servers))))
+    assert {status for statuses in answers for status in statuses} <= {200, kind.status}
+    ledger.acknowledge(ledger.sent)
+    tally("four collectors", ledger.check(best_database_url, at_end=True))
+    stored = [server.client.metrics().total("collector_stored_total", endpoint=kind.path) for server in servers]
+    assert sum(stored) == len(ledger.sent)
+    for server in servers:
+        balanced(server.client)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
+def test_a_key_used_again_for_other_content_changes_nothing(
+    pair: list[ServerProcess], database_url: str, kind: Kind
+) -> None:
+    """422 from either collector, alone or as lines, at once or later; what was stored under the key stays as it is."""
+    ledger = Ledger("reused")
+    ledger.sent |= {"reused/first:1", "reused/stream:1", "reused/stream:2"}
+    target, body = kind.single("reused", "reused/first:1")
+    lines = b"".join(kind.line("reused", f"reused/stream:{number}") + b"\n" for number in (1, 2))
+    for number, server in enumerate(pair):
+        single = server.client.post(body, {"Idempotency-Key": "single"}, target)
+        stream = server.client.post_lines(lines, {"Idempotency-Key": "stream"}, kind.path)
+        for answer in (single, stream):
+            assert answer.headers.get("idempotent-replayed") == (None if not number else "true")
+    ledger.acknowledge(ledger.sent)
+    other_target, other_body = kind.single("reused", "reused/other:1")
+    other_lines = kind.line("reused", "reused/other:2") + b"\n"
+    for server in pair:
+        for answer in (
+            server.client.post(other_body, {"Idempotency-Key": "single"}, other_target),
+            server.client.post_lines(other_lines, {"Idempotency-Key": "single"}, kind.path),
+            server.client.post_lines(other_lines, {"Idempotency-Key": "stream"}, kind.path),
+            server.client.post_lines(lines + other_lines, {"Idempotency-Key": "stream"}, kind.path),
+            server.client.post_lines(lines[: len(lines) // 2], {"Idempotency-Key": "stream"}, kind.path),
+            server.client.post(other_body, {"Idempotency-Key": "stream"}, other_target),
+        ):
+            assert answer.status == 422, answer
+            assert answer.headers["content-type"] == "application/problem+json"
+    verdict = ledger.check(database_url, at_end=True)
+    assert verdict.stored == 3
+    tally("key reused", verdict)
 
 
 def test_streams_with_the_same_tokens_do_not_deadlock(pair: list[ServerProcess], database_url: str) -> None:

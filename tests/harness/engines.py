@@ -76,9 +76,12 @@ class Engine:
         return self.name == "timescaledb"
 
     @contextlib.contextmanager
-    def private_server(self, **settings: str) -> Iterator[PrivateServer]:
-        """A server for one test, with a migrated database: one that it may stop, kill and configure."""
-        with folder(self.name) as path, self._acquired(path, settings) as server:
+    def private_server(self, within: Path | None = None, **settings: str) -> Iterator[PrivateServer]:
+        """A server for one test, with a migrated database: one that it may stop, kill and configure. Its data is in a
+        folder of its own, or in the one that is given.
+        """
+        given = contextlib.nullcontext(within) if within is not None else folder(self.name)
+        with given as path, self._acquired(path, settings) as server:
             _prepare(server.url)
             yield server
 

@@ -237,6 +237,9 @@ class Messages:
         return head + int(length)
 
 
+SINGLES = tuple(f"INSERT INTO {table} ".encode() for table in ("payload", "payload_queue", "hit"))
+
+
 def _is_commit(text: bytes) -> bool:
-    """COMMIT itself, or a statement that writes payloads as a transaction of its own."""
-    return text.strip(b"\0 ;").upper() == b"COMMIT" or b"INSERT INTO payload " in text
+    """COMMIT itself, or a statement that writes single messages as a transaction of its own."""
+    return text.strip(b"\0 ;").upper() == b"COMMIT" or any(insert in text for insert in SINGLES)

@@ -24,8 +24,11 @@ class Wire:
         *,
         path: str = "/stats",
         receive_bytes: int | None = None,
+        send_bytes: int | None = None,
     ) -> None:
         self._socket = socket.socket()
+        if send_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
         if receive_bytes is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._socket.settimeout(TIMEOUT_S)
@@ -44,6 +47,10 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._socket.fileno()
+
     def send(self, data: bytes) -> None:
         """A chunk of the body."""
         self._socket.sendall(b"%x\r\n%b\r\n" % (len(data), data))
@@ -54,10 +61,14 @@ class Wire:
         deadline = time.monotonic() + timeout_s
         self._socket.setblocking(False)
         try:
-            while sent < len(data) and (left_s := deadline - time.monotonic()) > 0:
-                if select.select([], [self._socket], [], left_s)[1]:
-                    with contextlib.suppress(BlockingIOError):
-                        sent += self._socket.send(memoryview(data)[sent:])
+            while sent < len(data):
+                left_s = max(0.0, deadline - time.monotonic())
+                writable = select.poll()
+                writable.register(self._socket, select.POLLOUT)
+                if not writable.poll(left_s * 1000):
+                    break
+                with contextlib.suppress(BlockingIOError):
+                    sent += self._socket.send(memoryview(data)[sent:])
         finally:
             self._socket.settimeout(TIMEOUT_S)
         return sent
