@@ -28,9 +28,9 @@ from collector.settings import Settings, exported
 if TYPE_CHECKING:
     import aiohttp
 
-    from simulation.fleet import Fleet
-    from simulation.load import Stop
-    from simulation.screen import Screen
+    from simulation.command.screen import Screen
+    from simulation.load.engine import Stop
+    from simulation.load.fleet import Fleet
 
 HOST = "127.0.0.1"
 READY_S = 120.0  # the first start makes the private database; a slow disk takes its time
@@ -81,18 +81,18 @@ async def _demo(
     duration_s: float | None,
     command: Sequence[str] | None,
 ) -> int:
-    from simulation import run as runs
-    from simulation import view
-    from simulation.client import ReadError, UnreachableError, connect
-    from simulation.kinds import KINDS, Ledgers
-    from simulation.load import Settings as LoadSettings
-    from simulation.load import Stop
-    from simulation.options import Options
-    from simulation.saved import save
-    from simulation.screen import Screen
-    from simulation.strategies import draw
-    from simulation.verdict import differing
-    from simulation.verify import verify
+    from simulation.command import run as runs
+    from simulation.command import view
+    from simulation.command.kinds import KINDS, Ledgers
+    from simulation.command.options import Options
+    from simulation.command.screen import Screen
+    from simulation.load.engine import Settings as LoadSettings
+    from simulation.load.engine import Stop
+    from simulation.scenario.strategies import draw
+    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.saved import save
+    from simulation.truth.verdict import differing
+    from simulation.truth.verify import verify
 
     console, stop = Console(), Stop()
     data_dir = (settings.data_dir or default_data_dir()).expanduser()

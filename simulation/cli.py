@@ -15,18 +15,18 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from simulation.exits import BREACHED as BREACHED
-from simulation.exits import DIFFERENT as DIFFERENT
-from simulation.exits import INTERRUPTED as INTERRUPTED
-from simulation.exits import OK as OK
-from simulation.exits import UNREACHABLE as UNREACHABLE
-from simulation.exits import USAGE as USAGE
-from simulation.exits import fail
-from simulation.flags import load_options
-from simulation.parameters import DEFAULT_URL, Url, headers
+from simulation.command.exits import BREACHED as BREACHED
+from simulation.command.exits import DIFFERENT as DIFFERENT
+from simulation.command.exits import INTERRUPTED as INTERRUPTED
+from simulation.command.exits import OK as OK
+from simulation.command.exits import UNREACHABLE as UNREACHABLE
+from simulation.command.exits import USAGE as USAGE
+from simulation.command.exits import fail
+from simulation.command.flags import load_options
+from simulation.command.parameters import DEFAULT_URL, Url, headers
 
 if TYPE_CHECKING:
-    from simulation.meter import Threshold
+    from simulation.load.meter import Threshold
 
 DEFAULT_DURATION_S = 60.0
 ALL = ("stats", "payloads", "analytics", "sessions")
@@ -148,12 +148,12 @@ def _command(
     write: IO[bytes] | None = None,
 ) -> None:
     """A run with what the command line says."""
-    from simulation.load import Settings
-    from simulation.options import Options, now_ms
+    from simulation.command.options import Options, now_ms
+    from simulation.load.engine import Settings
 
     if connections + streams == 0 and kinds != ("sessions",):
         raise click.UsageError("--connections 0 and --streams 0: nothing can be sent")
-    from simulation.sending import scenario_of, send, write_traffic
+    from simulation.command.sending import scenario_of, send, write_traffic
 
     scenario = scenario_of(seed, scenario_path, save)
     # Written traffic is the same each time; sent traffic needs tokens that the database has not seen.
@@ -195,10 +195,11 @@ def _command(
 @click.option("--quiet", "-q", is_flag=True, help="Print differences only.")
 def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool) -> None:
     """Compare a saved LEDGER with what the collector shows now. Exit status 1 and a table where they differ."""
-    from simulation import saved, view
-    from simulation.client import ReadError, UnreachableError, connect
-    from simulation.verdict import Verdict, differing
-    from simulation.verify import verify
+    from simulation.command import view
+    from simulation.truth import saved
+    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.verdict import Verdict, differing
+    from simulation.truth.verify import verify
 
     console = Console()
 

@@ -21,9 +21,9 @@ import psycopg
 from collector.messages.hit import HOUR_MS, Hit
 from collector.rows import HIT_COLUMNS, as_csv, timestamp
 from collector.store.hits import as_columns
-from simulation.histogram import Histogram
-from simulation.hits import hits
-from simulation.strategies import draw
+from simulation.load.histogram import Histogram
+from simulation.scenario.strategies import draw
+from simulation.traffic.hits import hits
 from tests.benchmarks import singles
 from tests.benchmarks.table import Bench
 from tests.harness.server import ServerProcess

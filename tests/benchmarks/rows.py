@@ -9,8 +9,8 @@ import msgspec
 
 from collector.messages.payload import Payload
 from collector.rows import encode_csv
-from simulation.strategies import draw
-from simulation.traffic import traffic
+from simulation.scenario.strategies import draw
+from simulation.traffic.payloads import traffic
 
 SEED = 1
 RUN = "round-0"

@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from simulation.client import QUEUE_METRIC
-from simulation.desktops import SessionMessage
-from simulation.hits import HOUR_MS, Hit
-from simulation.traffic import StatsPayload
+from simulation.traffic.desktops import SessionMessage
+from simulation.traffic.hits import HOUR_MS, Hit
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth.client import QUEUE_METRIC
 
 WINDOW_END = "2026-01-01T00:05:00Z"
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from simulation import cli
-from simulation.run import Summary
+from simulation.command.run import Summary
 from tests.simulation.standin import Faults, Standin, serving
 
 KINDS = (*cli.ALL, "all")

@@ -5,10 +5,10 @@ from itertools import islice
 
 import msgspec
 
-from simulation.clients import log_lines
-from simulation.desktops import STATES, Moment, SessionMessage, messages
-from simulation.message import Message
-from simulation.strategies import draw
+from simulation.load.clients import log_lines
+from simulation.scenario.strategies import draw
+from simulation.traffic.desktops import STATES, Moment, SessionMessage, messages
+from simulation.traffic.message import Message
 
 START_MS = 1_767_225_600_000
 CLIENTS = 20

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 import msgspec
 import pytest
 
-from simulation.hits import HOUR_MS, Hit, hits, hits_per_s, hours_touched
-from simulation.message import Message
-from simulation.strategies import draw
+from simulation.scenario.strategies import draw
+from simulation.traffic.hits import HOUR_MS, Hit, hits, hits_per_s, hours_touched
+from simulation.traffic.message import Message
 
 START_MS = 1_767_225_600_000 + 25 * 60_000  # 2026-01-01 00:25 UTC
 

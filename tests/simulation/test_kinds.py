@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from simulation import verify as verification
-from simulation.client import connect
-from simulation.clients import LOG_MESSAGES
-from simulation.fleet import Fleet
-from simulation.hits import HOUR_MS
-from simulation.kinds import KINDS, Ledgers
-from simulation.load import Settings, Stop
-from simulation.options import Options
-from simulation.run import fleet
-from simulation.strategies import draw
-from simulation.verdict import Verdict, differing
+from simulation.command.kinds import KINDS, Ledgers
+from simulation.command.options import Options
+from simulation.command.run import fleet
+from simulation.load.clients import LOG_MESSAGES
+from simulation.load.engine import Settings, Stop
+from simulation.load.fleet import Fleet
+from simulation.scenario.strategies import draw
+from simulation.traffic.hits import HOUR_MS
+from simulation.truth import verify as verification
+from simulation.truth.client import connect
+from simulation.truth.verdict import Verdict, differing
 from tests.simulation.standin import Faults, Standin, serving
 
 ALL = tuple(KINDS)
@@ -103,7 +103,7 @@ def test_clients_upload_what_they_could_not_stream_and_what_they_did() -> None:
 
 def test_the_oldest_of_a_full_log_are_dropped_if_they_were_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LOG_MESSAGES > 100
-    monkeypatch.setattr("simulation.clients.LOG_MESSAGES", 2)
+    monkeypatch.setattr("simulation.load.clients.LOG_MESSAGES", 2)
     outcome = asyncio.run(loaded(Standin(), "sessions", rate=400.0, count=1200))
     assert outcome.loads.meter.dropped > 0
     assert balanced(outcome)

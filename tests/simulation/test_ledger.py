@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation import saved as ledgers
-from simulation.ledger import Ledger
-from simulation.saved import LedgerError
-from simulation.traffic import StatsPayload
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth import saved as ledgers
+from simulation.truth.ledger import Ledger
+from simulation.truth.saved import LedgerError
 
 payloads = st.builds(
     StatsPayload,

@@ -7,13 +7,13 @@ from itertools import islice
 
 import pytest
 
-from simulation.client import connect
-from simulation.ledger import Ledger
-from simulation.load import Load, Settings, Stop
-from simulation.strategies import draw
-from simulation.traffic import customer_name, traffic
-from simulation.verdict import Verdict
-from simulation.verify import verify
+from simulation.load.engine import Load, Settings, Stop
+from simulation.scenario.strategies import draw
+from simulation.traffic.payloads import customer_name, traffic
+from simulation.truth.client import connect
+from simulation.truth.ledger import Ledger
+from simulation.truth.verdict import Verdict
+from simulation.truth.verify import verify
 from tests.simulation.standin import Faults, Standin, serving
 
 COUNT = 1500

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from simulation import cli
-from simulation.run import Summary
+from simulation.command.run import Summary
 from tests.conftest import Serve
 from tests.harness.server import ServerProcess
 from tests.simulation.test_cli import simulate

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.books import Books, Scheduled
-from simulation.ledger import Ledger
-from simulation.message import Message
-from simulation.meter import Meter
-from simulation.receipts import Receipts, Refusal
-from simulation.traffic import StatsPayload
+from simulation.load.books import Books, Scheduled
+from simulation.load.meter import Meter
+from simulation.load.receipts import Receipts, Refusal
+from simulation.traffic.message import Message
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth.ledger import Ledger
 
 
 def written(lines: int, preamble: bool = False) -> tuple[Receipts, Ledger, Meter]:

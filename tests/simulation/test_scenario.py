@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from simulation import scenario as scenarios
-from simulation.scenario import Scenario, ScenarioError
-from simulation.strategies import draw
-from simulation.strategies import scenarios as drawn_scenarios
+from simulation.scenario import model as scenarios
+from simulation.scenario.model import Scenario, ScenarioError
+from simulation.scenario.strategies import draw
+from simulation.scenario.strategies import scenarios as drawn_scenarios
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,8 +33,9 @@ def test_a_seed_gives_the_same_scenario_whatever_else_is_loaded(tmp_path: Path) 
     program = tmp_path / "program.py"
     (tmp_path / "neighbour.py").write_text(f"NUMBERS = {list(range(2, 64))}\nTEXTS = ['acme', 'fjord', 'juno']\n")
     program.write_text(
-        "import sys\nimport neighbour\nfrom simulation import scenario\nfrom simulation.strategies import draw\n"
-        "sys.stdout.buffer.write(scenario.encode(draw(11)))\n"
+        "import sys\nimport neighbour\nfrom simulation.scenario import model\n"
+        "from simulation.scenario.strategies import draw\n"
+        "sys.stdout.buffer.write(model.encode(draw(11)))\n"
     )
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONHASHSEED": "1"}
     done = subprocess.run(

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from collector.messages.payload import Payload
-from simulation.message import Message
-from simulation.strategies import draw
-from simulation.traffic import MAX_SESSION_S, StatsPayload, payloads_per_s, traffic
+from simulation.scenario.strategies import draw
+from simulation.traffic.message import Message
+from simulation.traffic.payloads import MAX_SESSION_S, StatsPayload, payloads_per_s, traffic
 
 INTERVAL_MS = 30_000
 

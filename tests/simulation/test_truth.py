@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation import diaries, hours, saved
-from simulation.desktops import Moment, SessionMessage
-from simulation.diaries import TOLERANCE_MS, Diaries, Diary, Found, compare_session
-from simulation.hits import HOUR_MS, Hit
-from simulation.hours import Counts, Hours
-from simulation.ledger import Ledger
-from simulation.saved import AnySaved, One, Several
+from simulation.traffic.desktops import Moment, SessionMessage
+from simulation.traffic.hits import HOUR_MS, Hit
+from simulation.truth import diaries, hours, saved
+from simulation.truth.diaries import TOLERANCE_MS, Diaries, Diary, Found, compare_session
+from simulation.truth.hours import Counts, Hours
+from simulation.truth.ledger import Ledger
+from simulation.truth.saved import AnySaved, One, Several
 
 hits = st.builds(
     Hit,

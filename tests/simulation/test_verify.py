@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.client import ReadError, UnreachableError, connect
-from simulation.ledger import Entry, Saved, Sums
-from simulation.traffic import StatsPayload
-from simulation.verdict import differing
-from simulation.verify import compare, verify
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth.client import ReadError, UnreachableError, connect
+from simulation.truth.ledger import Entry, Saved, Sums
+from simulation.truth.verdict import differing
+from simulation.truth.verify import compare, verify
 from tests.simulation.standin import Standin, serving
 
 
