@@ -7,7 +7,17 @@ from pathlib import Path
 
 import click
 
-from simulation.command.parameters import DEFAULT_URL, Duration, Positive, Url, headers, run_name, thresholds
+from simulation.command.parameters import (
+    DEFAULT_URL,
+    Duration,
+    Moment,
+    Positive,
+    StageList,
+    Url,
+    headers,
+    run_name,
+    thresholds,
+)
 
 
 def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -24,8 +34,22 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
             "--speed", type=Positive(), default=60.0, show_default=True, help="Seconds of device time in a second."
         ),
         "rate": click.option("--rate", type=Positive(), help=f"Mean {unit} a second, instead of what devices come to."),
+        "stages": click.option(
+            "--stages",
+            type=StageList(),
+            help="A rate that changes, 30s:100,2m:2000: in each stage it goes in a straight line to the stage's, from "
+            "that of the one before; at first from --rate, or 0. 0s:100 jumps.",
+        ),
+        "start": click.option(
+            "--start",
+            type=Moment(),
+            help="Traffic of the past, from 2026-01-01T18:00:00Z or -12h on: in what it says of its time, time passes "
+            "as fast as --speed.",
+        ),
         "duration": click.option(
-            "--duration", type=Duration(), help="How long to send: 500ms, 60s, 5m, 1h.  [default: 60s, unless --count]"
+            "--duration",
+            type=Duration(),
+            help="How long to send: 500ms, 60s, 5m, 1h.  [default: 60s, unless --count or --stages]",
         ),
         "count": click.option("--count", type=count, help=f"Send so many {unit}."),
         "connections": click.option(
@@ -45,13 +69,18 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
         "clients": click.option(
             "--clients",
             type=click.IntRange(1, 10_000),
-            help="Desktop clients, a stream each.  [default: as many as the scenario has]",
+            help="Desktop clients at once, on average, a stream each.  [default: as many as the scenario has]",
         ),
         "settle": click.option(
             "--settle", type=Duration(), default="30s", show_default=True, help="Retry the last ones so long."
         ),
         "rotate": click.option(
             "--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and begin a new one."
+        ),
+        "chaos": click.option(
+            "--chaos",
+            is_flag=True,
+            help="Let things go wrong: cut connections, repeats with and without keys, broken lines, stalls.",
         ),
         "verify": click.option("--verify", is_flag=True, help="Compare what is stored with what was acknowledged."),
         "ledger": click.option("--ledger", type=file, help="Save what was acknowledged, as JSON."),
@@ -77,6 +106,7 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
             "--header", "-H", "headers", multiple=True, callback=headers, help="Sent along: 'Authorization: …'."
         ),
         "summary_json": click.option("--summary-json", type=file, help="Write the result as JSON."),
+        "picture": click.option("--picture", type=file, help="Write the live view as it last was, as SVG."),
         "write": click.option(
             "--write",
             type=click.File("wb", lazy=True),

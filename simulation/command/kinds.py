@@ -13,7 +13,8 @@ from simulation.command.options import Options
 from simulation.load.engine import STATS_LANES, MakeLanes, client_lanes, endpoint_lanes
 from simulation.traffic import desktops, hits
 from simulation.traffic.message import Message
-from simulation.traffic.payloads import customer_name, payloads_per_s, traffic
+from simulation.traffic.payloads import payloads_per_s, traffic
+from simulation.traffic.viewers import customer_name
 from simulation.truth.client import hour_counts
 from simulation.truth.diaries import Diaries
 from simulation.truth.hours import Hours
@@ -39,38 +40,29 @@ def _traffic(options: Options, tokens: str) -> Iterator[Message[Any]]:
         options.scenario,
         seed=options.seed,
         run=options.run,
-        tokens=tokens,
-        speed=options.speed,
-        rate=options.rate,
+        timing=options.timing,
         own_customers=options.own_customers,
+        tokens=tokens,
     )
 
 
 def _hits(options: Options) -> Iterator[Message[Any]]:
-    return hits.hits(
-        options.scenario,
-        seed=options.seed,
-        run=options.run,
-        start_ms=options.start_ms,
-        speed=options.speed,
-        rate=options.rate,
-    )
+    return hits.hits(options.scenario, seed=options.seed, run=options.run, timing=options.timing)
+
+
+def _clients(options: Options) -> int:
+    return options.clients or options.scenario.clients
 
 
 def _sessions(options: Options) -> Iterator[Message[Any]]:
+    clients = _clients(options)
     return desktops.messages(
-        options.scenario,
-        seed=options.seed,
-        run=options.run,
-        clients=options.settings.clients,
-        start_ms=options.start_ms,
-        speed=options.speed,
-        rate=options.rate,
+        options.scenario, seed=options.seed, run=options.run, clients=clients, timing=options.timing
     )
 
 
 def _payloads_per_s(options: Options) -> float:
-    return payloads_per_s(options.scenario, options.speed, options.rate)
+    return payloads_per_s(options.scenario, options.timing)
 
 
 KINDS = {
@@ -80,12 +72,19 @@ KINDS = {
         "hits",
         endpoint_lanes("/analytics", lambda message: (message.payload.query, b"")),
         _hits,
-        lambda o: hits.hits_per_s(o.scenario, o.speed, o.rate),
+        lambda o: hits.hits_per_s(o.scenario, o.timing),
     ),
     "sessions": Kind(
-        "messages", client_lanes, _sessions, lambda o: desktops.messages_per_s(o.settings.clients, o.rate)
+        "messages", client_lanes, _sessions, lambda o: desktops.messages_per_s(o.scenario, _clients(o), o.timing)
     ),
 }
+
+
+def rate_at(options: Options, offset_s: float) -> float:
+    """Messages of one kind a second at this moment: what was asked for, or what devices come to."""
+    if options.stages is not None and options.rate is not None:
+        return options.stages.rate(offset_s) * options.rate / options.stages.mean_rate
+    return KINDS[options.name].per_s(options)
 
 
 def messages(options: Options) -> Iterator[Message[Any]]:
@@ -120,7 +119,7 @@ class Ledgers:
             self.stats.before = await found_sums(http, url, self.stats.customers)
         if "analytics" in options.kinds:
             length_s = ENDLESS_S if options.duration_s is None else options.duration_s
-            for hour_ms in hits.hours_touched(options.scenario, options.start_ms, length_s):
+            for hour_ms in hits.hours_touched(options.scenario, options.timing, length_s):
                 self.hours.before[hour_ms] = await hour_counts(http, url, hour_ms)
 
     def saved(self) -> AnySaved:

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from simulation.load.engine import Settings
 from simulation.load.meter import Threshold
 from simulation.scenario.model import Scenario
+from simulation.traffic.pace import Stages, Timing, steady
 
 
 def now_ms() -> int:
@@ -21,7 +22,9 @@ def now_ms() -> int:
 class Options(Struct, frozen=True):
     """What to send. `duration_s` and `count` limit the traffic, whichever comes first; None: no limit.
 
-    `rate` and `count` are those of all `kinds` together. `start_ms`: the true time at which the traffic begins.
+    `rate` and `count` are those of all `kinds` together; with `stages`, `rate` is their mean. `start_ms`: the true time
+    at which the traffic begins; `past`: it is a time gone by, and passes as fast as it does for the devices. `clients`:
+    desktop clients at any moment, on average; by default as many as the scenario has.
     """
 
     scenario: Scenario
@@ -31,13 +34,23 @@ class Options(Struct, frozen=True):
     kinds: tuple[str, ...] = ("stats",)
     speed: float = 60.0
     rate: float | None = None
+    stages: Stages | None = None
     duration_s: float | None = 60.0
     count: int | None = None
+    clients: int | None = None
     start_ms: int = field(default_factory=now_ms)
+    past: bool = False
     own_customers: bool = True
     verify: bool = False
     thresholds: tuple[Threshold, ...] = ()
     ledger_path: Path | None = None
+    picture_path: Path | None = None
+
+    @property
+    def timing(self) -> Timing:
+        """For the traffic of one kind."""
+        pace = self.stages or steady
+        return Timing(self.speed, self.rate, pace, self.start_ms, self.past)
 
     def of(self, kind: str) -> Options:
         """The options of one kind: its part of the rate and of the count."""

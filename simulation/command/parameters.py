@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
+from time import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -11,11 +13,13 @@ import click
 
 if TYPE_CHECKING:
     from simulation.load.meter import Threshold
+    from simulation.traffic.pace import Stage
 
     FloatType: TypeAlias = click.ParamType[float]
     StrType: TypeAlias = click.ParamType[str]
+    StagesType: TypeAlias = click.ParamType[tuple[Stage, ...]]
 else:  # generic only since click 8.4
-    FloatType = StrType = click.ParamType
+    FloatType = StrType = StagesType = click.ParamType
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 MAX_RUN = 64  # characters of a run's name: it is part of every token and customer, which may have 256
@@ -36,6 +40,44 @@ class Duration(FloatType):
         if match is None or (seconds := float(match[1]) * _IN_S[match[2]]) <= 0:
             self.fail(f"{value!r} is no duration: write 500ms, 60s, 5m or 1h", param, ctx)
         return seconds
+
+
+class Moment(FloatType):
+    """Epoch milliseconds, from an RFC 3339 time with an offset, or from how long ago it is: `-12h`."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip()
+        if (ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text)) is not None:
+            return (time() - float(ago[1]) * (86_400 if ago[2] == "d" else _IN_S[ago[2]])) * 1000
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
+            self.fail(f"{value!r} is no moment: write 2026-01-01T18:00:00Z, or -12h", param, ctx)
+        return moment.timestamp() * 1000
+
+
+class StageList(StagesType):
+    """Stages of a rate: `30s:100,2m:2000`."""
+
+    name = "stages"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Stage, ...]:
+        from simulation.traffic.pace import Stage
+
+        stages = []
+        for text in str(value).split(","):
+            length, _, rate = text.strip().partition(":")
+            match = _DURATION.fullmatch(length.strip())
+            if match is None or not re.fullmatch(r"\d+(\.\d+)?", rate.strip()):
+                self.fail(f"{text!r} is no stage: write 30s:100,2m:2000, a length and a rate each", param, ctx)
+            stages.append(Stage(float(match[1]) * _IN_S[match[2]], float(rate)))
+        return tuple(stages)
 
 
 class Url(StrType):

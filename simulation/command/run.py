@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -13,13 +14,15 @@ import msgspec
 from msgspec import Struct, field
 from rich.console import Console
 
-from simulation.command import view
-from simulation.command.kinds import KINDS, Ledgers, messages
+from simulation.command import live, view
+from simulation.command.kinds import KINDS, Ledgers, messages, rate_at
 from simulation.command.options import Options
+from simulation.command.pulse import Pulse
 from simulation.load.engine import Load, Stop
 from simulation.load.fleet import Fleet, Running
-from simulation.load.meter import Latency
+from simulation.load.meter import COUNTS, Latency
 from simulation.load.meter import Verdict as ThresholdVerdict
+from simulation.load.reception import ServerClock
 from simulation.truth import saved
 from simulation.truth.client import connect, reach
 from simulation.truth.verdict import Verdict
@@ -39,15 +42,19 @@ class Summary(Struct):
     elapsed_s: float
     scheduled: int
     acknowledged: int
+    repeated: int
     rejected: int
     unknown: int
     dropped: int
+    skipped: int
     late: int
     retries: int
     replayed: int
+    copies: int
     bytes_sent: int
     rate_per_s: float
     errors: dict[str, int]
+    chaos: dict[str, int]
     latency_ms: dict[str, Latency]
     thresholds: list[ThresholdVerdict]
     parts: list[Summary] = field(default_factory=list)
@@ -56,6 +63,7 @@ class Summary(Struct):
 
 def fleet(http: aiohttp.ClientSession, options: Options, ledgers: Ledgers, stop: Stop) -> Fleet:
     """A load of each kind, ready to run."""
+    server = ServerClock()  # all of them talk to one
     return Fleet(
         {
             kind: Load(
@@ -65,6 +73,7 @@ def fleet(http: aiohttp.ClientSession, options: Options, ledgers: Ledgers, stop:
                 ledgers.of(kind),
                 stop,
                 make_lanes=KINDS[kind].lanes,
+                server=server,
             )
             for kind in options.kinds
         }
@@ -100,7 +109,7 @@ async def run(options: Options, console: Console | None) -> Summary:
         loads = fleet(http, options, ledgers, stop)
         with stop_on_signals(stop):
             try:
-                await _shown(loads, options, console)
+                await _shown(http, loads, options, console)
             finally:
                 if options.ledger_path is not None:
                     saved.save(ledgers.saved(), options.ledger_path)
@@ -113,17 +122,20 @@ async def run(options: Options, console: Console | None) -> Summary:
     return result
 
 
-async def _shown(loads: Fleet, options: Options, console: Console | None) -> None:
-    if console is None:
-        return await loads.run()
-    expected = {kind: KINDS[kind].per_s(options.of(kind)) for kind in options.kinds}
-    watching = asyncio.create_task(view.watch(console, loads, expected))
+async def _shown(http: aiohttp.ClientSession, loads: Fleet, options: Options, console: Console | None) -> None:
+    """Run them, and show it."""
+    pulse = Pulse(http, options.settings.url)
+    shown = live.View(loads, {kind: partial(rate_at, options.of(kind)) for kind in options.kinds}, pulse)
+    watching = [] if console is None else [shown.show(console), pulse.watch()]
+    tasks = [asyncio.create_task(each) for each in watching]
     try:
         await loads.run()
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if options.picture_path is not None:
+        options.picture_path.write_text(shown.picture(f"simulate {options.name}"), encoding="utf-8")
 
 
 def summarize(loads: Fleet, options: Options) -> Summary:
@@ -142,17 +154,10 @@ def _summary(load: Running, options: Options, kind: str) -> Summary:
         seed=options.seed,
         url=options.settings.url,
         elapsed_s=round(elapsed_s, 3),
-        scheduled=meter.scheduled,
-        acknowledged=meter.acknowledged,
-        rejected=meter.rejected,
-        unknown=meter.unknown,
-        dropped=meter.dropped,
-        late=meter.late,
-        retries=meter.retries,
-        replayed=meter.replayed,
-        bytes_sent=meter.bytes_sent,
+        **{name: getattr(meter, name) for name in COUNTS},
         rate_per_s=round(meter.acknowledged / elapsed_s, 1) if elapsed_s else 0.0,
         errors=dict(meter.errors),
+        chaos=dict(meter.chaos),
         latency_ms={lane: meter.latency(lane) for lane in ("all", "single", "stream")},
         thresholds=[meter.judge(threshold, elapsed_s) for threshold in options.thresholds],
     )

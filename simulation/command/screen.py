@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simulation.command import view
+from simulation.command import live, view
 from simulation.command.kinds import Ledgers
 from simulation.command.options import now_ms
 from simulation.load.fleet import Fleet
@@ -31,13 +31,16 @@ CLOCK_MARGIN_MS = 60_000  # the server's clock may be behind ours; windows befor
 class Screen:
     """Reads `stats` again and again, and draws it."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, load: Fleet, ledgers: Ledgers, speed: float) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, url: str, load: Fleet, ledgers: Ledgers, speed: float, cause: str
+    ) -> None:
         self._http = http
         self._url = url
         self._load = load
         self._ledgers = ledgers
         self._speed = speed
-        self._rate = view.Rate(load)
+        self._cause = cause
+        self._rate = live.Rate(load)
         self._since_ms = now_ms() - CLOCK_MARGIN_MS
         self._rows: list[StatsRow] = []
         self._hour: Counts | None = None
@@ -63,7 +66,7 @@ class Screen:
     async def _read(self) -> None:
         ledger = self._ledgers.stats
         # Taken before the question: all of it has to be in the answer.
-        acknowledged = sum(sums.cdn + sums.p2p for sums in ledger.acknowledged.values())
+        acknowledged = ledger.size_bytes
         customers, asked_s = set(ledger.customers), monotonic()
         answer = stats_rows(self._http, self._url, **{"from": str(self._since_ms)})
         self._rows = [row async for row in answer if row.customer in customers]
@@ -77,7 +80,7 @@ class Screen:
 
     async def _draw(self, console: Console) -> None:
         if console.is_terminal:
-            await view.live(console, lambda: self._table(console.height))
+            await live.live(console, lambda: self._table(console.height))
         console.print(*self._notes(), sep="\n", highlight=False, soft_wrap=True)
         while True:
             await asyncio.sleep(LINE_EVERY_S)
@@ -88,6 +91,7 @@ class Screen:
         return [
             f"{self._url}/docs describes the endpoints; Ctrl-C ends it and compares",
             f"{compressed}; windows are 5 minutes of reception, so the newest keeps growing until its time has come",
+            f"planted in the desktop clients, for whoever looks for what burns CPU: {self._cause}",
         ]
 
     def _lag(self) -> str:
@@ -99,7 +103,7 @@ class Screen:
         return f"{view.human_bytes(self._behind)} acknowledged and not visible yet, {took}"
 
     def _line(self) -> str:
-        line = view.progress_line(self._load, self._rate())
+        line = live.progress_line(self._load, self._rate())
         newest = max((row.time for row in self._rows), default=None)
         if newest is not None:
             rows = [row for row in self._rows if row.time == newest]

@@ -71,7 +71,7 @@ def _devices(options: Options) -> str:
         "stats": f"{len(scenario.profiles)} device profiles",
         "payloads": f"{len(scenario.profiles)} device profiles",
         "analytics": f"{scenario.audience.users} users",
-        "sessions": f"{options.settings.clients} desktop clients",
+        "sessions": f"{options.clients or scenario.clients} desktop clients",
     }
     return ", ".join(dict.fromkeys(words[kind] for kind in options.kinds))
 

@@ -1,12 +1,8 @@
-"""What a person sees while the load runs and when it is over: rich on a terminal, plain lines elsewhere."""
+"""Texts for a person: what came of a run, and what a comparison has found."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +11,6 @@ from simulation.load.meter import Latency, Meter
 from simulation.load.meter import Verdict as ThresholdVerdict
 from simulation.truth.verdict import Verdict
 
-REFRESH_S = 0.5  # of the live view
-LINE_EVERY_S = 5.0  # of the plain lines
 MAX_DIFFERENCES = 50  # rows printed; the summary file has them all
 
 
@@ -34,20 +28,6 @@ def human_ms(value_ms: float) -> str:
     return f"{value_ms:.1f} ms" if value_ms < 1000 else f"{value_ms / 1000:.2f} s"
 
 
-class Rate:
-    """What was acknowledged in a second, over the time since the call before."""
-
-    def __init__(self, load: Running) -> None:
-        self._load = load
-        self._before = (0.0, 0)
-
-    def __call__(self) -> float:
-        now_s, count = self._load.elapsed_s, self._load.meter.acknowledged
-        before_s, before = self._before
-        self._before = (now_s, count)
-        return (count - before) / (now_s - before_s) if now_s > before_s else 0.0
-
-
 def errors_text(meter: Meter) -> str:
     """`3 (503 ×2, ClientOSError ×1)`, or `0`."""
     total = sum(meter.errors.values())
@@ -56,74 +36,12 @@ def errors_text(meter: Meter) -> str:
     return f"{total:,} (" + ", ".join(f"{kind} ×{count:,}" for kind, count in meter.errors.most_common(4)) + ")"
 
 
-def progress_line(load: Running, rate: float) -> str:
-    """One line about the run as it stands."""
-    meter, latency = load.meter, load.meter.latency("all")
-    line = (
-        f"{load.elapsed_s:7.1f} s  {rate:,.0f}/s  acknowledged {meter.acknowledged:,}  waiting {load.waiting:,}"
-        f"  errors {errors_text(meter)}  p50 {human_ms(latency.p50)}  p99 {human_ms(latency.p99)}"
-    )
-    return f"{line}  (settling)" if load.settling else line
-
-
-def progress_table(loads: Fleet, rates: Mapping[str, float], target_rates: Mapping[str, float]) -> Table:
-    """The live view; each kind has a line of its own where there are several."""
-    meter = loads.meter
-    table = Table(box=None, padding=(0, 2), show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    state = "settling what is under way" if loads.settling else "Ctrl-C ends it"
-    table.add_row("running", f"{loads.elapsed_s:,.1f} s, {state}")
-    if len(loads.loads) > 1:
-        for kind, load in loads.loads.items():
-            table.add_row(kind, kind_text(load, rates[kind]))
-    scheduled = f"{sum(target_rates.values()):,.0f} scheduled on average"
-    table.add_row("rate", f"{sum(rates.values()):,.0f}/s acknowledged, {scheduled}")
-    table.add_row("acknowledged", f"{meter.acknowledged:,} of {meter.scheduled:,}, {loads.waiting:,} waiting")
-    trouble = f"{errors_text(meter)}, {meter.retries:,} retries, {meter.late:,} late, {meter.dropped:,} dropped"
-    table.add_row("errors", Text(trouble, style="yellow" if meter.errors or meter.dropped else ""))
-    for lane in ("single", "stream"):
-        latency = meter.latency(lane)
-        if latency.count:
-            table.add_row(f"latency, {lane}", _latency_text(latency))
-    return table
-
-
-def kind_text(load: Running, rate: float) -> str:
-    """A kind of several, in short."""
-    meter, latency = load.meter, load.meter.latency("all")
-    text = f"{rate:,.0f}/s, {meter.acknowledged:,} of {meter.scheduled:,} acknowledged"
-    return f"{text}, p50 {human_ms(latency.p50)}, p99 {human_ms(latency.p99)}"
-
-
-def _latency_text(latency: Latency) -> str:
+def latency_text(latency: Latency) -> str:
+    """Percentiles of a lane."""
     return (
         f"p50 {human_ms(latency.p50)}  p90 {human_ms(latency.p90)}  p99 {human_ms(latency.p99)}"
         f"  p99.9 {human_ms(latency.p999)}  max {human_ms(latency.max)}"
     )
-
-
-async def watch(console: Console, loads: Fleet, target_rates: Mapping[str, float]) -> None:
-    """Show the run until cancelled."""
-    if not console.is_terminal:
-        rate = Rate(loads)
-        while True:
-            await asyncio.sleep(LINE_EVERY_S)
-            console.print(progress_line(loads, rate()), highlight=False, soft_wrap=True)
-    rates = {kind: Rate(load) for kind, load in loads.loads.items()}
-    await live(console, lambda: progress_table(loads, {kind: rate() for kind, rate in rates.items()}, target_rates))
-
-
-async def live(console: Console, render: Callable[[], RenderableType]) -> None:
-    """Draw again and again until cancelled; the last state stays on the screen."""
-    with Live(render(), console=console, auto_refresh=False) as display:
-        try:
-            while True:
-                await asyncio.sleep(REFRESH_S)
-                # Drawing a large table takes 50 ms, which would be measured as the collector's latency.
-                await asyncio.to_thread(display.update, render(), refresh=True)
-        finally:
-            display.update(render(), refresh=True)
 
 
 def show(console: Console, result: RenderableType) -> None:
@@ -152,15 +70,23 @@ def _summary_lines(load: Running) -> list[str]:
     rate = meter.acknowledged / load.elapsed_s if load.elapsed_s else 0.0
     lines = [
         f"scheduled {meter.scheduled:,}  acknowledged {meter.acknowledged:,}  rejected {meter.rejected:,}"
-        f"  unknown {meter.unknown:,}  dropped {meter.dropped:,}",
+        f"  unknown {meter.unknown:,}  dropped {meter.dropped:,}"
+        f"  repeated {meter.repeated:,}  not measured {meter.skipped:,}",
         f"{rate:,.0f}/s over {load.elapsed_s:,.1f} s, {human_bytes(meter.bytes_sent)} of bodies"
         f"  late {meter.late:,}  retries {meter.retries:,}  errors {errors_text(meter)}",
     ]
     for lane in ("single", "stream"):
         latency = meter.latency(lane)
         if latency.count:
-            lines.append(f"{lane:<6} {latency.count:,}  {_latency_text(latency)}")
+            lines.append(f"{lane:<6} {latency.count:,}  {latency_text(latency)}")
+    if meter.chaos:
+        lines.append(f"chaos: {chaos_text(meter)}; {meter.copies:,} stored once more")
     return lines
+
+
+def chaos_text(meter: Meter) -> str:
+    """`12 cuts, 3 stalls`."""
+    return ", ".join(f"{count:,} {what}" for what, count in sorted(meter.chaos.items()) if count)
 
 
 def verdict(results: list[Verdict]) -> RenderableType:

@@ -7,7 +7,8 @@ omission). What cannot be sent in time is counted: late, or dropped where too mu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from time import monotonic
 from typing import Any, Protocol
 
@@ -15,8 +16,10 @@ import aiohttp
 from msgspec import Struct
 
 from simulation.load.books import Books, Scheduled, Truth
-from simulation.load.clients import ClientLane
+from simulation.load.chaos import Chaos
+from simulation.load.clients import ClientLane, Clients
 from simulation.load.meter import Meter
+from simulation.load.reception import ServerClock
 from simulation.load.singles import Request, Singles, as_body
 from simulation.load.streams import StreamLane
 from simulation.traffic.message import Message
@@ -26,19 +29,18 @@ BREATH = 128  # messages handed over in a row before the senders get their turn,
 
 
 class Settings(Struct, frozen=True):
-    """How to send. `connections` or `streams` may be 0, but not both: then everything goes the other way.
-
-    `clients`: desktop clients, each with a stream of its own; they upload over `connections` connections.
+    """How to send. `connections` or `streams` may be 0, but not both: then everything goes the other way. Desktop
+    clients have a stream each, and upload over `connections` connections. `chaos`: things go wrong on purpose.
     """
 
     url: str
     connections: int = 16
     streams: int = 2
-    clients: int = 20
     settle_s: float = 30.0  # after the last payload: how long unanswered ones are retried before they are unknown
     rotate_lines: int = 20_000  # a stream ends after so many lines …
     rotate_s: float = 15.0  # … or seconds, so that summaries and new keys are exercised too
     headers: Mapping[str, str] = {}
+    chaos: bool = False
 
 
 class Lane(Protocol):
@@ -55,7 +57,7 @@ class Lanes(Struct):
     """Where messages go: `single` takes those that aren't streamed, `streams` each the sessions that are theirs."""
 
     single: Lane | None
-    streams: list[Lane]
+    streams: Sequence[Lane]
 
 
 MakeLanes = Callable[[aiohttp.ClientSession, Settings, Books], Lanes]
@@ -67,16 +69,26 @@ def endpoint_lanes(path: str, request: Request = as_body) -> MakeLanes:
     def make(http: aiohttp.ClientSession, settings: Settings, books: Books) -> Lanes:
         if settings.connections + settings.streams < 1:
             raise ValueError("no connections and no streams: nothing can be sent")
-        single = Singles(http, settings.url, books, settings.connections, path=path, request=request)
-        streams: list[Lane] = [
+        name = f"{books.ledger.run}{path.replace('/', '-')}"
+        single = Singles(
+            http,
+            settings.url,
+            books,
+            settings.connections,
+            path=path,
+            request=request,
+            chaos=_chaos(settings, books, f"{name}-singles"),
+        )
+        streams = [
             StreamLane(
                 http,
                 settings.url,
                 books,
-                f"{books.ledger.run}-stream{number}",
+                f"{name}-{number}",
                 path=path,
                 rotate_lines=settings.rotate_lines,
                 rotate_s=settings.rotate_s,
+                chaos=_chaos(settings, books, f"{name}-{number}"),
             )
             for number in range(settings.streams)
         ]
@@ -88,8 +100,17 @@ def endpoint_lanes(path: str, request: Request = as_body) -> MakeLanes:
 def client_lanes(http: aiohttp.ClientSession, settings: Settings, books: Books) -> Lanes:
     """Desktop clients."""
     uploads = asyncio.Semaphore(max(1, settings.connections))
-    clients = range(settings.clients)
-    return Lanes(None, [ClientLane(http, settings.url, books, books.ledger.run, n, uploads) for n in clients])
+
+    def client(number: int) -> ClientLane:
+        name = f"{books.ledger.run}-client{number}"
+        return ClientLane(http, settings.url, books, name, uploads, _chaos(settings, books, name))
+
+    return Lanes(None, [Clients(client)])
+
+
+def _chaos(settings: Settings, books: Books, name: str) -> Chaos | None:
+    """The faults of a lane; the same ones for the same run."""
+    return Chaos(Random(f"chaos {name}"), books.meter.chaos) if settings.chaos else None
 
 
 STATS_LANES = endpoint_lanes("/stats")
@@ -119,12 +140,13 @@ class Load:
         stop: Stop,
         clock: Callable[[], float] = monotonic,
         make_lanes: MakeLanes = STATS_LANES,
+        server: ServerClock | None = None,
     ) -> None:
         self.settings = settings
         self.meter = Meter()
         self.ledger = ledger
         self._clock = clock
-        self._books = Books(ledger, self.meter, clock)
+        self._books = Books(ledger, self.meter, clock, server)
         self._messages = messages
         self._stop = stop
         self._started_s: float | None = None
@@ -198,7 +220,9 @@ class Load:
                 if self._stop.soft.is_set():
                     return
             self.meter.scheduled += 1
-            self._lane(message).offer(Scheduled(due_s, message))
+            lane = self._lane(message)
+            message.twice = message.twice and lane is self._lanes.single  # a line of a stream has no key: it counts
+            lane.offer(Scheduled(due_s, message))
 
     def _lane(self, message: Message[Any]) -> Lane:
         """A device sends as its profile says; a session stays on one stream."""

@@ -18,14 +18,18 @@ LATE_S = 0.05  # a request begun this much after its moment was held up on our s
 COUNTS = (
     "scheduled",
     "acknowledged",
+    "repeated",
     "rejected",
     "unknown",
     "dropped",
+    "skipped",
     "late",
     "retries",
     "replayed",
+    "copies",
     "bytes_sent",
 )
+OUTCOMES = ("acknowledged", "repeated", "rejected", "unknown", "dropped", "skipped")
 MAX_EXAMPLES = 5  # details of refusals kept for the summary
 
 
@@ -62,7 +66,8 @@ class Verdict(Struct):
 
 
 _THRESHOLD = re.compile(
-    r"(?:(?P<lane>all|single|stream)\.)?(?P<metric>p\d{1,2}(?:\.\d+)?|max|mean|errors|rejected|unknown|dropped|late|rate)"
+    r"(?:(?P<lane>all|single|stream)\.)?"
+    r"(?P<metric>p\d{1,2}(?:\.\d+)?|max|mean|errors|rejected|unknown|dropped|skipped|late|rate)"
     r"\s*(?P<operator><=|>=|<|>)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>us|ms|s)?"
 )
 _IN_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -92,21 +97,27 @@ def parse_threshold(text: str) -> Threshold:
 class Meter:
     """Counters and histograms of a run.
 
-    scheduled = acknowledged + rejected + unknown + dropped, once the run is over: the engine keeps that equation.
-    `dropped`: never sent, because too much was waiting. `late`: sent `LATE_S` or more after its moment. `retries`:
-    requests sent again. `errors`: why, by kind.
+    scheduled = acknowledged + repeated + rejected + unknown + dropped + skipped, once the run is over: the engine keeps
+    that equation. `repeated`: acknowledged a second time, under the same key. `dropped`: never sent, because too much
+    was waiting. `skipped`: not measured, because the connection stalled. `late`: sent `LATE_S` or more after its
+    moment. `retries`: requests sent again. `errors`: why, by kind. `chaos`: what went wrong on purpose; `copies`: what
+    was stored again by that, without a key.
     """
 
     def __init__(self) -> None:
         self.scheduled = 0
         self.acknowledged = 0
+        self.repeated = 0
         self.rejected = 0
         self.unknown = 0
         self.dropped = 0
+        self.skipped = 0
         self.late = 0
         self.retries = 0
         self.replayed = 0
+        self.copies = 0
         self.bytes_sent = 0
+        self.chaos: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.examples: list[str] = []
         self.histograms = {lane: Histogram(HIGHEST_US) for lane in ("single", "stream")}
@@ -121,10 +132,17 @@ class Meter:
             for name in COUNTS:
                 setattr(sums, name, getattr(sums, name) + getattr(meter, name))
             sums.errors.update(meter.errors)
+            sums.chaos.update(meter.chaos)
             sums.examples += meter.examples
             for lane, histogram in meter.histograms.items():
                 sums.histograms[lane].add(histogram)
         return sums
+
+    @property
+    def balanced(self) -> bool:
+        """Whether everything that was scheduled has an outcome."""
+        outcomes: int = sum(getattr(self, name) for name in OUTCOMES)
+        return self.scheduled == outcomes
 
     def acknowledge(self, lane: Lane, latency_s: float) -> None:
         """A payload is stored, `latency_s` after the moment it was scheduled for."""
@@ -151,13 +169,8 @@ class Meter:
             value = sum(self.errors.values())
         elif threshold.metric == "rate":
             value = self.acknowledged / elapsed_s if elapsed_s > 0 else 0.0
-        elif threshold.metric in ("rejected", "unknown", "dropped", "late"):
-            value = {
-                "rejected": self.rejected,
-                "unknown": self.unknown,
-                "dropped": self.dropped,
-                "late": self.late,
-            }[threshold.metric]
+        elif threshold.metric in COUNTS:
+            value = getattr(self, threshold.metric)
         else:
             value, unit = self._latency_ms(threshold), "ms"
         ok = value is not None and _holds(value, threshold.operator, threshold.limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 
 import aiohttp
@@ -11,9 +11,12 @@ from msgspec import Struct
 from yarl import URL
 
 from simulation.load.books import Books
-from simulation.load.retry import CUT, RETRIED_STATUS, Again, kind_of, pause_s, retry_after_s
+from simulation.load.chaos import CUT_S, OF_SINGLES, Chaos, OnPurpose
+from simulation.load.retry import CUTS, RETRIED_STATUS, TAKEN_OVER, Again, kind_of, pause_s, retry_after_s
 
 REQUEST_S = 30.0  # an answer that takes longer is given up, and the request repeated under its key
+
+Body = bytes | AsyncIterator[bytes] | None
 
 
 class Reply(Struct):
@@ -27,32 +30,40 @@ class Reply(Struct):
 async def deliver(
     http: aiohttp.ClientSession,
     url: str,
-    body: Callable[[], bytes],
+    body: Callable[[], Body],
     headers: Mapping[str, str],
     books: Books,
     random: Random,
+    chaos: Chaos | None = None,
+    odds: Mapping[str, float] = OF_SINGLES,
 ) -> Reply:
     """Post until there is an answer. `headers` have an Idempotency-Key: trying again is safe. Retries are booked.
 
-    `body` is asked for each attempt: one that tells what time it is has changed.
+    `body` is asked for each attempt: one that tells what time it is has changed. With `chaos` an attempt may be cut,
+    with these `odds`.
     """
     failures = 0
     while True:
         try:
-            return await _post(http, url, body(), headers)
-        except (*CUT, Again) as error:
+            attempt = post(http, url, body(), headers, books)
+            return await (attempt if chaos is None else chaos.cut(attempt, odds, CUT_S))
+        except OnPurpose:
+            books.meter.retries += 1
+        except (*CUTS, Again) as error:
             books.retry(kind_of(error))
             after_s = error.after_s if isinstance(error, Again) else None
             await asyncio.sleep(pause_s(random, failures, after_s))
             failures += 1
 
 
-async def _post(http: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+async def post(http: aiohttp.ClientSession, url: str, body: Body, headers: Mapping[str, str], books: Books) -> Reply:
     """One attempt. Raises Again, or what aiohttp raises, where another one may follow."""
     timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+    asked_s = books.clock()
     # The URL is ready to be sent: aiohttp is not to quote a query once more.
     async with http.post(URL(url, encoded=True), data=body or None, headers=headers, timeout=timeout) as response:
-        if response.status in RETRIED_STATUS:
+        books.server.observe(response.headers.get("Date"), asked_s, books.clock())
+        if response.status in RETRIED_STATUS or response.status == TAKEN_OVER:
             raise Again(str(response.status), retry_after_s(response))
         text = await response.text(errors="replace")
         return Reply(response.status, "Idempotent-Replayed" in response.headers, text)

@@ -8,11 +8,13 @@ import aiohttp
 
 # OTLP's list, which says what a client may repeat: too many requests, and three kinds of "not now".
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
+# "Another request has taken over this key": one of ours, that was cut and arrived after the one that followed it.
+TAKEN_OVER = 409
 FIRST_S, CAP_S = 0.1, 5.0
 MAX_RETRY_AFTER_S = 30.0  # a server that asks for more is tried earlier: a run has an end
 
 # What aiohttp raises when the connection is refused, cut or silent.
-CUT = (aiohttp.ClientError, TimeoutError, OSError)
+CUTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Again(Exception):

@@ -2,14 +2,14 @@
 
 A lane has at most one stream open. A line leaves the lane's memory only when a receipt covers it; until then it can be
 sent again. After a cut the lane asks GET /streams/{key} how far the collector is, and goes on from there with
-Stream-Offset. A stream ends after so many lines or seconds, and the next one has a new key.
+Stream-Offset. A stream ends after so many lines or seconds, and the next one has a new key. With chaos, requests are
+cut and stall, broken lines stand among the good ones, and a complete stream may be sent once more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import aiohttp
@@ -17,11 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from simulation.load.books import Books, Scheduled
+from simulation.load.chaos import OF_STREAMS, STREAM_S, Chaos, OnPurpose
+from simulation.load.junk import Junk
 from simulation.load.network import Network, OfflineError
-from simulation.load.receipts import Receipts, Refusal
-from simulation.load.retry import CUT, RETRIED_STATUS, Again, kind_of, pause_s, retry_after_s
+from simulation.load.outgoing import Inbox, Outgoing, Rotation
+from simulation.load.receipts import Refusal
+from simulation.load.repeats import Repeats
+from simulation.load.retry import CUTS, RETRIED_STATUS, TAKEN_OVER, Again, kind_of, pause_s, retry_after_s
 
-CHUNK_BYTES = 64 * 1024  # written at once: many lines when there are many, a single one when there is one
 BACKLOG = 200_000  # lines of a lane that are not acknowledged; more are dropped: about 60 MB, and memory stays flat
 ACCEPTED = (200, 202)  # the latter from the queue
 ASK_S = 10.0  # for GET /streams/{key}
@@ -39,7 +42,7 @@ class StreamLane:
     """A device's streams, one after another.
 
     `preamble` makes the first line of each request, with its newline. Without a `network` the open request is cut; with
-    it again, it goes on where it was.
+    it again, it goes on where it was. `copies_count`: whether a line that is sent again without a key is stored again.
     """
 
     def __init__(
@@ -55,97 +58,108 @@ class StreamLane:
         preamble: Callable[[], bytes] | None = None,
         network: Network | None = None,
         backlog: int = BACKLOG,
+        chaos: Chaos | None = None,
+        copies_count: Callable[[], bool] = lambda: True,
     ) -> None:
         self._http = http
         self._url = url
         self._path = path
-        self._preamble = preamble
-        self._network = network or Network()
         self._books = books
         self._name = name
-        self._rotate_lines = rotate_lines
-        self._rotate_s = rotate_s
+        self._preamble = preamble
+        self._network = network or Network()
+        self._rotation = Rotation(rotate_lines, rotate_s)
         self._backlog = backlog
-        self._inbox: deque[Scheduled] = deque()
-        self._news = asyncio.Event()
-        self._closing = False
+        self._chaos = chaos
+        self._repeats = None if chaos is None else Repeats(http, url + path, books, chaos, preamble, copies_count)
+        self._inbox = Inbox()
         self._random = Random()
         self._count = 0
-        # Of the open stream:
         self._key = ""
-        self._receipts = Receipts(books)
-        self._ends_s = 0.0
-        self._ended = False  # the collector has seen, or will be shown, exactly the lines written so far
-        self._attempt = 0
+        self._open = self._new()
 
     def offer(self, item: Scheduled) -> None:
         """Send it with the open stream. Dropped where too much is unacknowledged."""
         if self.waiting >= self._backlog:
             self._books.dropped(item)
-            return
-        self._inbox.append(item)
-        self._news.set()
+        else:
+            self._inbox.put(item)
 
     @property
     def waiting(self) -> int:
         """Lines that are not acknowledged."""
-        return len(self._inbox) + len(self._receipts.open)
+        return len(self._inbox.items) + len(self._open.receipts.open)
+
+    @property
+    def waited_s(self) -> float:
+        """For how long its oldest line has not been acknowledged; 0 without any."""
+        oldest = next(self.unsettled(), None)
+        return 0.0 if oldest is None else self._books.clock() - oldest.due_s
 
     def unsettled(self) -> Iterator[Scheduled]:
         """What was offered and is not acknowledged, rejected or given up."""
-        yield from self._receipts.unsettled()
-        yield from self._inbox
+        yield from self._open.receipts.unsettled()
+        yield from self._inbox.items
 
     async def close(self) -> None:
         """Nothing more is coming: the open stream may end."""
-        self._closing = True
-        self._news.set()
+        self._inbox.close()
 
     async def run(self) -> None:
         """Stream until `close` was called and everything is acknowledged. Cancelling gives up."""
         try:
             while True:
-                while not self._inbox and not self._closing:
-                    self._news.clear()
-                    await self._news.wait()
-                if not self._inbox:
+                await self._inbox.filled()
+                if not self._inbox.items:
                     return
-                self._begin()
-                await self._deliver()
+                self._count += 1
+                self._key = f"{self._name}-{self._count}"
+                self._open = self._new()
+                if await self._deliver() and self._repeats is not None:
+                    await self._repeats.some(self._key)
         finally:
-            self._attempt += 1  # a writer that is still at it stops
-            self._receipts.abandon()
-            while self._inbox:
-                self._books.dropped(self._inbox.popleft())
+            self.abandon()
 
-    def _begin(self) -> None:
-        self._count += 1
-        self._key = f"{self._name}-{self._count}"
-        self._receipts = Receipts(self._books, preamble=self._preamble is not None)
-        self._ends_s = self._books.clock() + self._rotate_s
-        self._ended = False
+    def abandon(self) -> None:
+        """Give up: what was sent is unknown, the rest dropped."""
+        self._open.stop()
+        self._open.receipts.abandon()
+        while self._inbox.items:
+            self._books.dropped(self._inbox.items.popleft())
 
-    async def _deliver(self) -> None:
-        """See the stream through, over as many requests as it takes."""
-        failures = 0
-        asking = False
+    def _new(self) -> Outgoing:
+        if self._repeats is not None:
+            self._repeats.clear()
+        return Outgoing(self._books, self._inbox, self._rotation, self._path, self._preamble, self._chaos, self._kept)
+
+    def _kept(self, lines: Sequence[Scheduled | Junk]) -> None:
+        if self._repeats is not None:
+            self._repeats.keep(lines)
+
+    async def _deliver(self) -> bool:
+        """See the stream through, over as many requests as it takes; False where the collector refuses it."""
+        receipts, failures, asking = self._open.receipts, 0, False
         while True:
-            before = self._receipts.committed
+            before = receipts.committed
             await self._network.up()
             try:
                 if asking and await self._network.during(self._ask()):
-                    return
-                asking = True
-                if await self._network.during(self._request()):
-                    return
+                    return True
+                asking, request = True, self._request()
+                if self._chaos is not None:
+                    request = self._chaos.cut(request, OF_STREAMS, STREAM_S)
+                if await self._network.during(request):
+                    return True
             except OfflineError:
                 continue
+            except OnPurpose:
+                self._books.meter.retries += 1
             except Refusal as refusal:
                 self._books.meter.error(refusal.kind, refusal.detail)
-                self._receipts.abandon()
-                return
-            except (*CUT, Again) as error:
-                failures = 0 if self._receipts.committed > before else failures
+                receipts.abandon()
+                return False
+            except (*CUTS, Again) as error:
+                failures = 0 if receipts.committed > before else failures
                 self._books.retry(kind_of(error))
                 after_s = error.after_s if isinstance(error, Again) else None
                 await asyncio.sleep(pause_s(self._random, failures, after_s))
@@ -153,13 +167,14 @@ class StreamLane:
 
     async def _ask(self) -> bool:
         """Learn how far the collector is; True if it has the whole stream."""
+        receipts = self._open.receipts
         timeout = aiohttp.ClientTimeout(total=ASK_S)
         url = f"{self._url}/streams/{self._key}"
         async with self._http.get(url, params={"endpoint": self._path}, timeout=timeout) as response:
             if response.status in RETRIED_STATUS:
                 raise Again(str(response.status), retry_after_s(response))
             body = await response.read()
-            if response.status == 404 and self._receipts.committed == 0:
+            if response.status == 404 and receipts.committed == 0:
                 return False  # cut before the first commit
             if response.status != 200:
                 raise Refusal.of(response.status, body)
@@ -167,96 +182,35 @@ class StreamLane:
             position = msgspec.json.decode(body, type=Position)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Refusal("position", f"cannot be read: {exc}") from exc
-        self._receipts.receipt(position.committed, position.rejected)
+        receipts.receipt(position.committed, position.rejected)
         if position.complete:
-            self._receipts.finish(position.rejected, [])
+            receipts.finish(position.rejected, [])
         return position.complete
 
     async def _request(self) -> bool:
         """One POST, from where the collector stands; True if it has acknowledged the end of the stream."""
-        self._attempt += 1
+        receipts = self._open.receipts
         headers = {
             "Content-Type": "application/x-ndjson",
             "Accept": "application/x-ndjson",
             "Idempotency-Key": self._key,
         }
-        if self._receipts.committed:
-            headers["Stream-Offset"] = str(self._receipts.committed)
+        if receipts.committed:
+            headers["Stream-Offset"] = str(receipts.committed)
         # No time limit: a stream is as long as it is, and the collector may hold it back as long as it must.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=ASK_S)
-        url, body = self._url + self._path, self._body(self._attempt)
+        url, body, asked_s = self._url + self._path, self._open.body(), self._books.clock()
         response = await self._http.post(url, data=body, headers=headers, timeout=timeout)
+        self._books.server.observe(response.headers.get("Date"), asked_s, self._books.clock())
         try:
-            if response.status in RETRIED_STATUS:
+            if response.status in RETRIED_STATUS or response.status == TAKEN_OVER:
                 raise Again(str(response.status), retry_after_s(response))
             if response.status not in ACCEPTED:
                 raise Refusal.of(response.status, await response.read())
             async for line in response.content:
-                if line.strip() and self._receipts.read(line):
+                if line.strip() and receipts.read(line):
                     return True
             raise Again("cut")
         finally:
-            self._attempt += 1
+            self._open.stop()
             response.close()  # not release(): the body may be half written, and nobody is to wait for the rest
-
-    async def _body(self, attempt: int) -> AsyncIterator[bytes]:
-        """The lines from where the collector stands: first those it was sent before, then new ones as they come."""
-        if self._preamble is not None:
-            yield self._preamble()
-        for chunk in _chunks([item.message.body for item in self._receipts.open]):
-            if attempt != self._attempt:
-                return
-            yield chunk
-        while attempt == self._attempt and not self._ended:
-            if not self._inbox:
-                await self._more()
-            elif chunk := self._take():
-                yield chunk
-            self._ended = self._ended or self._over()
-
-    def _over(self) -> bool:
-        """Whether the stream is to end after what is written."""
-        if self._closing and not self._inbox:
-            return True
-        return self._receipts.lines >= self._rotate_lines or self._books.clock() >= self._ends_s
-
-    async def _more(self) -> None:
-        """Wait for a new line, or for the moment at which the stream is to end."""
-        self._news.clear()
-        if self._closing:
-            return
-        left_s = self._ends_s - self._books.clock()
-        try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                await self._news.wait()
-        except TimeoutError:
-            return
-
-    def _take(self) -> bytes:
-        """Move lines from the inbox into the stream, as many as fit into a chunk."""
-        parts: list[bytes] = []
-        size = 0
-        while self._inbox and size < CHUNK_BYTES and self._receipts.lines < self._rotate_lines:
-            item = self._inbox.popleft()
-            self._books.started(item)
-            self._receipts.open.append(item)
-            parts.append(item.message.body)
-            size += len(item.message.body) + 1
-        parts.append(b"")
-        return b"\n".join(parts)
-
-
-def _chunks(bodies: list[bytes]) -> list[bytes]:
-    """The bodies as lines, joined to chunks of about CHUNK_BYTES."""
-    chunks: list[bytes] = []
-    part: list[bytes] = []
-    size = 0
-    for body in bodies:
-        part.append(body)
-        size += len(body) + 1
-        if size >= CHUNK_BYTES:
-            chunks.append(b"\n".join([*part, b""]))
-            part, size = [], 0
-    if part:
-        chunks.append(b"\n".join([*part, b""]))
-    return chunks

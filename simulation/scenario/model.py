@@ -7,14 +7,16 @@ saved scenario does not, and replaying one needs no Hypothesis. `simulation.traf
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
+from simulation.scenario.causes import Name, Permille, Plant
+
 Positive = Annotated[int, Meta(ge=1)]
-Permille = Annotated[int, Meta(ge=0, le=1000)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+FORMAT: Literal[2] = 2
 
 
 class ScenarioError(Exception):
@@ -29,40 +31,56 @@ class Title(Struct, frozen=True):
     weight: Positive
 
 
-class Profile(Struct, frozen=True):
-    """A kind of device.
+class Activities(Struct, frozen=True):
+    """CPU by what the app is doing, in percent of one machine; a sample is up to 1.2 times as high."""
 
-    `weight`: its share of the arriving sessions, beside the other profiles. Session lengths are log-normal with the
-    median `session_median_s` and `session_sigma` (the standard deviation of the logarithm). `p2p_permille`: the part of
-    the bytes that comes from peers. `pause_permille`: how often a payload reports no bytes at all.
-    """
-
-    name: Name
-    weight: Positive
-    transport: Literal["single", "stream"]
-    titles: Annotated[tuple[Title, ...], Meta(min_length=1)]
-    session_median_s: Positive
-    session_sigma: Annotated[float, Meta(ge=0, le=2)]
-    bitrate_kbps: Positive
-    p2p_permille: Permille
-    pause_permille: Permille
-    interval_s: Positive = 30
+    login: Percent
+    indexing: Percent
+    idle: Percent
+    incoming_file: Percent
+    outgoing_file: Percent
 
 
-class Client(Struct, frozen=True):
-    """A kind of desktop client.
+class Machine(Struct, frozen=True, kw_only=True):
+    """What a kind of device is, and what its app does when it is used as a desktop client.
 
-    `weight`: its share of the clients. `skew_s`: its clock minus the true one. `offline_permille`: the part of its life
-    without a network; then it only writes its log. CPU figures are in percent of one machine of so many `cores`, and
-    so go up to 100 times as much.
+    `weight`: its share of the arriving sessions, beside the others. Sessions of the app are log-normal with the median
+    `app_median_s`; it samples its CPU every `sample_s`.
     """
 
     name: Name
     weight: Positive
     version: Name
+    os: Name
     cores: Annotated[int, Meta(ge=1, le=1024)]
+    cpu: Activities
+    app_median_s: Positive
+    sample_s: Positive
+
+
+class Profile(Machine, frozen=True, kw_only=True):
+    """A kind of device.
+
+    What it plays: sessions are log-normal with the median `session_median_s` and `session_sigma` (the standard
+    deviation of the logarithm), and report every `interval_s`. `p2p_permille`: the part of the bytes that comes from
+    peers. `pause_permille`: how often a payload reports no bytes at all.
+
+    How well it does it: `offline_permille` is the part of its life without a network. `twice_permille` of what it sends
+    is sent again; `late_permille` comes late. `skew_s`: its clock minus the true one.
+    """
+
+    transport: Literal["single", "stream"]
+    titles: Annotated[tuple[Title, ...], Meta(min_length=1)]
+    session_median_s: Positive
+    session_sigma: Annotated[float, Meta(ge=0, le=2)]
+    interval_s: Positive
+    bitrate_kbps: Positive
+    p2p_permille: Permille
+    pause_permille: Permille
+    offline_permille: Annotated[int, Meta(ge=0, le=900)]
+    twice_permille: Permille
+    late_permille: Permille
     skew_s: Annotated[int, Meta(ge=-86_400, le=86_400)]
-    offline_permille: Permille
 
 
 class Audience(Struct, frozen=True):
@@ -77,17 +95,30 @@ class Audience(Struct, frozen=True):
     historic_permille: Permille
     hours_back: Positive
     stream_permille: Permille
+    twice_permille: Permille
+
+
+class Day(Struct, frozen=True):
+    """How arrivals go up and down with the time of day, UTC: most at `peak_hour`, least twelve hours later.
+    `swing_permille`: by how much they are above and below the mean.
+    """
+
+    peak_hour: Annotated[int, Meta(ge=0, le=23)]
+    swing_permille: Annotated[int, Meta(ge=0, le=950)]
 
 
 class Scenario(Struct, frozen=True):
-    """Device profiles and how many viewers there are at any moment, on average; desktop clients; an audience."""
+    """Device profiles; how many viewers and desktop clients there are at any moment, on average over a day; an
+    audience; and what is planted in the clients.
+    """
 
     viewers: Positive
+    clients: Positive
     profiles: Annotated[tuple[Profile, ...], Meta(min_length=1)]
-    machines: Positive = 20
-    clients: Annotated[tuple[Client, ...], Meta(min_length=1)] = (Client("desktop", 1, "700", 8, 90, 100),)
-    audience: Audience = Audience(500, 200, 100, 48, 500)
-    format: Literal[1] = 1
+    audience: Audience
+    day: Day
+    plant: Plant
+    format: Literal[2] = FORMAT
 
     @property
     def customers(self) -> tuple[str, ...]:
@@ -95,7 +126,11 @@ class Scenario(Struct, frozen=True):
         return tuple(sorted({title.customer for profile in self.profiles for title in profile.titles}))
 
 
-_decoder = msgspec.json.Decoder(Scenario)
+class _Format(Struct):
+    format: Any = 1
+
+
+_decoder, _formats = msgspec.json.Decoder(Scenario), msgspec.json.Decoder(_Format)
 
 
 def encode(scenario: Scenario) -> bytes:
@@ -104,8 +139,13 @@ def encode(scenario: Scenario) -> bytes:
 
 
 def decode(data: bytes) -> Scenario:
-    """The scenario of `encode`. ScenarioError names the field that is wrong."""
+    """The scenario of `encode`. ScenarioError names the field that is wrong, or a format that is not ours."""
     try:
+        if (found := _formats.decode(data).format) != FORMAT:
+            raise ScenarioError(
+                f"not a scenario of format {FORMAT}, but of {found!r}: another version of the program has saved it;"
+                " draw it again with --seed and --save"
+            )
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ScenarioError(f"not a scenario: {exc}") from exc

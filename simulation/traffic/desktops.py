@@ -1,27 +1,33 @@
 """What desktop clients write: a fast, seeded, endless iterator of CPU samples and app events with their bodies encoded.
 
-Each client lives one session, in states: what the app is doing begins and ends with an event, and decides how much CPU
-it burns. In parts of its life a client has no network; its messages then only go to its log. A client's clock is off by
-its skew, in all that it says about time. Pure: the same arguments give byte-equal traffic.
+Sessions of the app arrive as a Poisson process, more of them in the evening. A session begins with a message that
+describes it; what the app does begins and ends with an event, and decides how much CPU it burns
+(`simulation.traffic.life`). In parts of its life a client has no network, or never has one; its messages then only go
+to its log. A client's clock is off by its skew, in all that it says about time. Pure: the same arguments give
+byte-equal traffic.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import accumulate
 from random import Random
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from simulation.scenario.model import Client, Scenario
+from simulation.scenario.model import Profile, Scenario
+from simulation.traffic.life import APP_SIGMA, Doing, Life, World
 from simulation.traffic.message import Message
+from simulation.traffic.pace import Timing
 
-MESSAGES_PER_S = 2.0  # of a client, in real time
-ONLINE_S = 600.0  # of device time, on average, until a client that loses its network at all loses it
-FIRST_S = 0.5  # of real time: clients come up one after another, not in the same instant
+ONLINE_S = 400.0  # of device time, on average, until a client that loses its network at all loses it
+FIRST_S = 0.5  # of real time: those that are there at the start come up one after another, not in the same instant
+UPLOADS_PERMILLE = 250  # of the sessions upload their log at their end, though all of it was streamed
 
 
 class SessionMessage(Struct, omit_defaults=True):
@@ -39,10 +45,13 @@ class SessionMessage(Struct, omit_defaults=True):
 
 
 class Moment(Struct):
-    """A message and by how much its client's clock is ahead."""
+    """A message and by how much its client's clock is ahead. `uploads`: how often the session's log is sent at its
+    end.
+    """
 
     message: SessionMessage
     skew_ms: int
+    uploads: int = 0
 
     @property
     def origin(self) -> str:
@@ -55,71 +64,85 @@ class Moment(Struct):
         assert self.message.time is not None
         return self.message.time - self.skew_ms
 
-
-class State(Struct, frozen=True):
-    """Something the app does, for `mean_s` of device time on average, with `cpu` percent of a core; then `next`."""
-
-    mean_s: float
-    cpu: float
-    next: tuple[str, ...]
+    @property
+    def sample(self) -> bool:
+        """It measures, and tells nothing else."""
+        return self.message.event is None and self.message.cpu is not None
 
 
-STATES = {
-    "login": State(20, 60, ("indexing",)),
-    "indexing": State(240, 90, ("idle",)),
-    "idle": State(400, 2, ("incoming_file", "outgoing_file", "indexing")),
-    "incoming_file": State(60, 35, ("idle", "incoming_file")),
-    "outgoing_file": State(60, 25, ("idle",)),
-}
+def app_mean_s(scenario: Scenario) -> float:
+    """Mean length of a session of the app, in device time."""
+    total = sum(profile.weight for profile in scenario.profiles)
+    return sum(p.weight * p.app_median_s for p in scenario.profiles) / total * math.exp(APP_SIGMA**2 / 2)
+
+
+def messages_per_s(scenario: Scenario, clients: int, timing: Timing) -> float:
+    """Expected messages in a second of real time, at the start."""
+    if timing.rate is not None:
+        return timing.rate
+    # Of the clients that are there at a moment: by how long their sessions last, and how often they measure.
+    weights = [p.weight * p.app_median_s for p in scenario.profiles]
+    each = sum(w / p.sample_s for w, p in zip(weights, scenario.profiles, strict=True)) / sum(weights)
+    return clients * timing.level(scenario.day) * each * timing.speed
 
 
 class _Desktop:
-    """A client with its session."""
+    """A client with its session. Device time throughout."""
 
-    def __init__(self, number: int, profile: Client, run: str, speed: float, random: Random) -> None:
+    def __init__(self, life: Life, profile: Profile, session: str, number: int, born_s: float, random: Random) -> None:
         self.number = number
         self.profile = profile
-        self.session = f"{profile.name}-{number}-{run}"
+        self.session = session
+        self.skew_ms = profile.skew_s * 1000
         self.seq = 0
-        self.online = True
-        self.pending: deque[tuple[str, Literal["begin", "end"], dict[str, Any] | None]] = deque()
-        self._speed = speed
+        self.ends_s = born_s + life.length_s
+        self.online = random.random() * 1000 >= profile.late_permille  # else never: its log comes late
+        self.uploads = int(random.random() * 1000 < UPLOADS_PERMILLE) + int(
+            random.random() * 1000 < profile.twice_permille
+        )
+        self.life = life
         self._random = random
-        self._state = ""
-        self._state_ends_s = 0.0
-        self._network_changes_s = self._online_s()
+        self._late = not self.online
+        self._doing: Doing | None = None
+        self._sampled = False
+        self._state_ends_s = born_s
+        self._network_changes_s = born_s + random.expovariate(1 / ONLINE_S)
+        self._pending: deque[tuple[str, Literal["begin", "end"], dict[str, Any] | None]] = deque()
 
-    def _online_s(self) -> float:
-        return self._random.expovariate(1 / ONLINE_S) / self._speed
+    def speak(self, now_s: float, message: SessionMessage) -> bool:
+        """Fill in what the client says now; True if it is its last word."""
+        self._connect(now_s)
+        if self.seq == 0:
+            message.properties = self.life.properties
+            return False
+        if not self._pending and now_s >= self._state_ends_s and (self._sampled or self._doing is None):
+            self._go_on(now_s)
+        if self._pending:
+            message.event, message.phase, message.properties = self._pending.popleft()
+            return self._doing is None and not self._pending
+        assert self._doing is not None
+        message.cpu = self.life.cpu(self._doing)
+        self._sampled = True
+        return False
 
-    def live(self, now_s: float) -> None:
-        """Go on to what the client does at this moment."""
+    def _go_on(self, now_s: float) -> None:
+        """To the next thing that the app does, or to the end."""
+        if self._doing is not None:
+            self._pending.append((self._doing.event, "end", None))
+            if now_s >= self.ends_s:
+                self._doing = None
+                return
+        self._doing, self._sampled = self.life.next(), False
+        self._state_ends_s = now_s + self._doing.length_s
+        self._pending.append((self._doing.event, "begin", self._doing.properties or None))
+
+    def _connect(self, now_s: float) -> None:
+        """The network comes and goes."""
         share = self.profile.offline_permille / 1000
-        if share and now_s >= self._network_changes_s:
+        if share and not self._late and now_s >= self._network_changes_s:
             self.online = not self.online
-            length_s = self._online_s()
+            length_s = self._random.expovariate(1 / ONLINE_S)
             self._network_changes_s = now_s + (length_s if self.online else length_s * share / (1 - share))
-        if now_s >= self._state_ends_s and not self.pending:
-            if self._state:
-                self.pending.append((self._state, "end", None))
-            self._state = self._random.choice(STATES[self._state].next) if self._state else "login"
-            self._state_ends_s = now_s + self._random.expovariate(1 / STATES[self._state].mean_s) / self._speed
-            self.pending.append((self._state, "begin", self._properties()))
-
-    def _properties(self) -> dict[str, Any] | None:
-        if not self._state.endswith("_file"):
-            return None
-        return {"filename_length": self._random.randint(5, 250), "size": int(self._random.lognormvariate(12, 2))}
-
-    def cpu(self) -> float:
-        """A sample, in percent of one machine."""
-        level = STATES[self._state].cpu * (0.5 + self._random.random())
-        return round(min(level, 100.0 * self.profile.cores), 1)
-
-
-def messages_per_s(clients: int, rate: float | None = None) -> float:
-    """Expected messages in a second of real time."""
-    return rate if rate is not None else clients * MESSAGES_PER_S
 
 
 def messages(
@@ -128,34 +151,52 @@ def messages(
     seed: int,
     run: str,
     clients: int,
-    start_ms: int,
-    speed: float = 60.0,
-    rate: float | None = None,
+    timing: Timing = Timing(),  # noqa: B008 (frozen)
 ) -> Iterator[Message[Moment]]:
-    """Messages in the order of their `offset_s`, for ever. Sessions end with `run`, and so are unique to it.
+    """Messages in the order of their `offset_s`, for ever, of about so many clients at any moment. Sessions end with
+    `run`, and so are unique to it.
 
-    `start_ms`: the moment of offset 0, epoch milliseconds. Not `streamed`: the client has no network. `session` is the
-    client's number, from 0.
+    Not `streamed`: the client has no network. `session` is the session's number, from 0.
     """
     random = Random(f"desktops {seed}")
-    interval_s = clients / messages_per_s(clients, rate)
-    weights = [profile.weight for profile in scenario.clients]
-    profiles = random.choices(scenario.clients, weights, k=clients)
-    desktops = [_Desktop(number, profile, run, speed, random) for number, profile in enumerate(profiles)]
-    heap = [(random.random() * min(interval_s, FIRST_S), desktop.number) for desktop in desktops]
-    heapq.heapify(heap)
+    world = World(scenario.plant)
+    weights = list(accumulate(profile.weight for profile in scenario.profiles))
+    # Those that are there at the start: long sessions are seen more often, and any part of them is left.
+    running_weights = list(accumulate(p.weight * p.app_median_s for p in scenario.profiles))
+    arrivals = timing.arrivals(random, clients / app_mean_s(scenario), scenario.day)
+    # At a given rate every client speaks equally often, whatever its profile says.
+    every_s = None if timing.rate is None else clients / timing.rate * timing.speed
     encode = msgspec.json.Encoder().encode
+    heap: list[tuple[float, int, _Desktop]] = []
+    count = 0
+
+    def arrive(at_s: float, running: bool) -> None:
+        nonlocal count
+        [profile] = random.choices(scenario.profiles, cum_weights=running_weights if running else weights)
+        life = Life(world, profile, count, random)
+        if running:
+            life.length_s *= random.random()
+        desktop = _Desktop(life, profile, f"{profile.name}-{count:x}-{run}", count, at_s, random)
+        heapq.heappush(heap, (at_s, count, desktop))
+        count += 1
+
+    for _ in range(max(1, round(clients * timing.level(scenario.day)))):
+        arrive(random.random() * FIRST_S * timing.speed, running=True)
+    arrival_s = arrivals.after(0.0)
     while True:
-        now_s, number = heap[0]
-        desktop = desktops[number]
-        desktop.live(now_s)
-        skew_ms = desktop.profile.skew_s * 1000
-        message = SessionMessage(desktop.session, desktop.seq, start_ms + int(now_s * 1000) + skew_ms)
+        while not heap or arrival_s <= heap[0][0]:
+            arrive(arrival_s, running=False)
+            arrival_s = arrivals.after(arrival_s)
+        now_s, number, desktop = heap[0]
+        offset_s = timing.offset_s(now_s)
+        message = SessionMessage(desktop.session, desktop.seq, timing.time_ms(offset_s) + desktop.skew_ms)
         message.version = desktop.profile.version
-        if desktop.pending:
-            message.event, message.phase, message.properties = desktop.pending.popleft()
-        else:
-            message.cpu = desktop.cpu()
-        yield Message(now_s, Moment(message, skew_ms), encode(message), number, desktop.seq, desktop.online)
+        last = desktop.speak(now_s, message)
+        moment = Moment(message, desktop.skew_ms, desktop.uploads)
+        yield Message(offset_s, moment, encode(message), number, desktop.seq, desktop.online, last)
         desktop.seq += 1
-        heapq.heapreplace(heap, (now_s + interval_s * (0.9 + random.random() / 5), number))
+        if last:
+            heapq.heappop(heap)
+        else:
+            step_s = every_s or desktop.profile.sample_s
+            heapq.heapreplace(heap, (now_s + step_s * (0.9 + random.random() / 5), number, desktop))

@@ -22,7 +22,9 @@ class Message(Struct, Generic[P], gc=False):
     """A payload to be sent `offset_s` seconds (of real time) after the start.
 
     `streamed`: goes into an open stream; the others are sent by themselves, or wait in a log. `session` keeps what
-    belongs together on one stream; `sequence` is unique to the payload's origin.
+    belongs together on one stream, and `last` says that nothing more of it is coming. `sequence` is unique to the
+    payload's origin. `twice`: the message is sent two times; by itself, under its key, it then counts once, and on a
+    stream, where a line has no key, twice.
     """
 
     offset_s: float
@@ -31,6 +33,8 @@ class Message(Struct, Generic[P], gc=False):
     session: int
     sequence: int
     streamed: bool
+    last: bool = False
+    twice: bool = False
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -15,7 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from simulation.load.retry import RETRIED_STATUS
-from simulation.truth.diaries import Found
+from simulation.truth.diaries import Found, checksum
 from simulation.truth.hours import Counts
 
 READ_S = 60.0  # for a page of GET /stats
@@ -47,6 +47,11 @@ class StatsRow(Struct):
     p2p: int
     sessions: int
 
+    @property
+    def window(self) -> int:
+        """The end of the window, epoch milliseconds."""
+        return round(datetime.fromisoformat(self.time).timestamp() * 1000)
+
 
 class _Page(Struct):
     rows: list[StatsRow]
@@ -54,13 +59,25 @@ class _Page(Struct):
 
 
 class _Row(Struct):
-    """What is compared of a row of GET /sessions/{session}."""
+    """A row of GET /sessions/{session}."""
 
     time: datetime
     seq: int | None = None
+    version: str | None = None
+    cpu: float | None = None
+    event: str | None = None
+    phase: str | None = None
+    properties: dict[str, Any] | None = None
+
+    @property
+    def found(self) -> Found:
+        """What is compared of it."""
+        said = checksum(self.version, self.cpu, self.event, self.phase, self.properties)
+        return Found(self.seq, int(self.time.timestamp() * 1000 + 0.5), said)
 
 
 _HOUR = re.compile(rb"unique_users,(\d+)\nclicks,(\d+)\nimpressions,(\d+)\n")
+_SAMPLE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.M)
 T = TypeVar("T")
 
 
@@ -113,22 +130,25 @@ async def session_messages(http: aiohttp.ClientSession, url: str, session: str) 
     while True:
         body, links = await _get(http, where, {}, "application/x-ndjson", missing=b"")
         for row in _decoded(where, body, _Row, lines=True):
-            yield Found(row.seq, int(row.time.timestamp() * 1000 + 0.5))
+            yield row.found
         if "next" not in links:
             return
         where = links["next"]
 
 
-async def metric(http: aiohttp.ClientSession, url: str, name: str) -> float | None:
-    """The sum of a metric over its labels; None where it isn't there."""
+async def metrics(http: aiohttp.ClientSession, url: str) -> dict[str, list[float]]:
+    """Each metric of /metrics, with its values for whatever labels it has."""
     body, _ = await _get(http, f"{url}/metrics", {}, "text/plain")
-    values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", body.decode(errors="replace"), re.M)
-    return sum(float(value) for value in values) if values else None
+    found: dict[str, list[float]] = {}
+    for name, value in _SAMPLE.findall(body.decode(errors="replace")):
+        found.setdefault(name, []).append(float(value))
+    return found
 
 
 async def queue_waiting(http: aiohttp.ClientSession, url: str) -> float | None:
     """How many payloads the queue holds that are not applied; None where the collector does not say."""
-    return await metric(http, url, QUEUE_METRIC)
+    values = (await metrics(http, url)).get(QUEUE_METRIC)
+    return None if values is None else sum(values)
 
 
 async def _page(http: aiohttp.ClientSession, url: str, query: Mapping[str, str]) -> _Page:

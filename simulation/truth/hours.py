@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from simulation.load.reception import Reception
 from simulation.traffic.hits import Hit
 from simulation.truth.verdict import Difference, Verdict, outside
 
@@ -67,11 +68,11 @@ class Hours:
         self._acknowledged: dict[int, _Hour] = {}
         self._unknown: dict[int, _Hour] = {}
 
-    def acknowledge(self, payload: Hit) -> None:
+    def acknowledge(self, payload: Hit, received: Reception, *, copy: bool = False) -> None:
         """The collector has said that the hit is stored."""
         _of(self._acknowledged, payload).add(payload)
 
-    def lose(self, payload: Hit) -> None:
+    def lose(self, payload: Hit, received: Reception, *, copy: bool = False) -> None:
         """The hit was sent, and whether it is stored will not be known."""
         _of(self._unknown, payload).add(payload)
 

@@ -46,9 +46,10 @@ def save(ledger: AnySaved, path: Path) -> None:
 def read(path: Path) -> AnySaved:
     """Read a saved ledger. LedgerError names what is wrong with it."""
     try:
-        ledger: AnySaved = msgspec.json.decode(path.read_bytes(), type=AnySaved)
+        data = path.read_bytes()
+        ledger: AnySaved = msgspec.json.decode(data, type=AnySaved)
     except OSError as exc:
         raise LedgerError(f"cannot read {path}: {exc.strerror}") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise LedgerError(f"{path}: not a ledger: {exc}") from exc
+        raise LedgerError(f"{path}: not a ledger, or one that another version has saved: {exc}") from exc
     return ledger

@@ -1,11 +1,11 @@
-"""Compares a ledger of truth with what the collector shows: stats to the byte, analytics to the user, sessions to the
-message.
+"""Compares a ledger of truth with what the collector shows: stats by window and to the byte, analytics to the user,
+sessions to the message.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 import aiohttp
@@ -14,51 +14,27 @@ from simulation.truth import diaries, hours
 from simulation.truth.client import hour_counts, queue_waiting, session_messages, stats_rows
 from simulation.truth.diaries import SavedDiaries
 from simulation.truth.hours import SavedHours
-from simulation.truth.ledger import Entry, Queued, Saved, Sums, Title
+from simulation.truth.ledger import Queued, Saved, Sums, Title, Window
 from simulation.truth.saved import AnySaved, One, parts
-from simulation.truth.verdict import Difference, Verdict, outside
+from simulation.truth.verdict import Difference, Verdict
+from simulation.truth.windows import compare
 
-FIELDS = ("cdn", "p2p", "sessions")
 QUEUE_S = 60.0  # how long the queue may take to be consumed, after its last payload was acknowledged
 OTHERS_S = 5.0  # how long a queue may hold something though nothing of ours is missing: it may be of others
 LOOK_S = 0.5  # between two looks at it
 SAY_AFTER_S = 2.0  # a person who waits longer is told what for
 
 
-async def found_sums(http: aiohttp.ClientSession, url: str, customers: Iterable[str]) -> dict[Title, Sums]:
-    """What the database shows for these customers, over all windows. `payloads` stays 0: stats doesn't tell."""
-    found: dict[Title, Sums] = {}
+async def found_sums(
+    http: aiohttp.ClientSession, url: str, customers: Iterable[str]
+) -> dict[Title, dict[Window, Sums]]:
+    """What the database shows for these customers, by window. `payloads` stays 0: stats doesn't tell."""
+    found: dict[Title, dict[Window, Sums]] = {}
     for customer in customers:
         async for row in stats_rows(http, url, customer=customer):
-            sums = found.setdefault((row.customer, row.content), Sums())
-            sums.cdn += row.cdn
-            sums.p2p += row.p2p
-            sums.sessions += row.sessions
+            windows = found.setdefault((row.customer, row.content), {})
+            windows.setdefault(row.window, Sums()).add(Sums(row.cdn, row.p2p, 0, row.sessions))
     return found
-
-
-def compare(ledger: Saved, found: Mapping[Title, Sums]) -> Verdict:
-    """Pure. Each number must be what was there before plus what was acknowledged, and at most the unknown on top."""
-    entries = {(entry.customer, entry.content): entry for entry in ledger.entries}
-    differences: list[Difference] = []
-    titles = sorted(entries.keys() | found.keys())
-    for title in titles:
-        entry = entries.get(title) or Entry(*title, Sums())
-        sums = found.get(title, Sums())
-        for field in FIELDS:
-            expected = getattr(entry.before, field) + getattr(entry.acknowledged, field)
-            differences += outside(title, field, expected, getattr(entry.unknown, field), getattr(sums, field))
-    acknowledged = sum(entry.acknowledged.payloads for entry in ledger.entries)
-    return Verdict(
-        kind="stats",
-        agrees=f"stats agrees to the byte with {acknowledged:,} acknowledged payloads,"
-        f" {len(titles)} customer and content pairs",
-        columns=("customer", "content"),
-        compared=len(titles),
-        acknowledged=acknowledged,
-        unknown=sum(entry.unknown.payloads for entry in ledger.entries),
-        differences=differences,
-    )
 
 
 async def verify(
