@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,9 @@ from simulation.load.fleet import Fleet, Running
 
 REFRESH_S = 0.5  # of the live view
 LINE_EVERY_S = 5.0  # of the plain lines
-PICTURE_COLUMNS = 112
+PICTURE_COLUMNS = 104
+HISTORY = 80  # rates that are drawn: of the last 40 seconds
+BARS = "▁▂▃▄▅▆▇█"
 
 RateAt = Callable[[float], float]  # messages a second that are wanted, by the seconds since the start
 
@@ -51,64 +54,99 @@ def progress_line(load: Running, rate: float, pulse: Pulse | None = None) -> str
 
 
 class View:
-    """The live view of a run. `wanted`: the rate that each kind is to have."""
+    """The live view of a run. `wanted`: the rate that each kind is to have; `until_s`: how long it takes, if that is
+    known.
+    """
 
-    def __init__(self, loads: Fleet, wanted: Mapping[str, RateAt], pulse: Pulse) -> None:
+    def __init__(self, loads: Fleet, wanted: Mapping[str, RateAt], pulse: Pulse, until_s: float | None = None) -> None:
         self._loads = loads
         self._wanted = wanted
         self._pulse = pulse
+        self._until_s = until_s
         self._rates = {kind: Rate(load) for kind, load in loads.loads.items()}
+        self._history: deque[float] = deque(maxlen=HISTORY)
         self._last: RenderableType | None = None
 
     async def show(self, console: Console) -> None:
         """Until cancelled."""
         if console.is_terminal:
-            await live(console, self.table)
-        rate = Rate(self._loads)
+            await live(console, self.draw)
+        rate, shown_s = Rate(self._loads), 0.0
         while True:
-            await asyncio.sleep(LINE_EVERY_S)
-            console.print(progress_line(self._loads, rate(), self._pulse), highlight=False, soft_wrap=True)
-            self.table()
+            await asyncio.sleep(REFRESH_S)
+            self.draw()
+            if self._loads.elapsed_s - shown_s >= LINE_EVERY_S:
+                shown_s = self._loads.elapsed_s
+                console.print(progress_line(self._loads, rate(), self._pulse), highlight=False, soft_wrap=True)
 
-    def table(self) -> RenderableType:
-        """The run as it stands; each kind has a line of its own where there are several."""
-        loads, meter = self._loads, self._loads.meter
+    def draw(self) -> RenderableType:
+        """The run as it stands: a line for each kind, all of them together, and what else there is to know."""
+        loads = self._loads
         rates = {kind: rate() for kind, rate in self._rates.items()}
-        table = Table(box=None, padding=(0, 2), show_header=False)
-        table.add_column(style="bold")
-        table.add_column()
-        state = "settling what is under way" if loads.settling else "Ctrl-C ends it"
-        table.add_row("running", f"{loads.elapsed_s:,.1f} s, {state}")
-        if len(loads.loads) > 1:
-            for kind, load in loads.loads.items():
-                table.add_row(kind, _kind_text(load, rates[kind]))
-        wanted = sum(rate(loads.elapsed_s) for rate in self._wanted.values())
-        table.add_row("rate", f"{sum(rates.values()):,.0f}/s acknowledged, {wanted:,.0f}/s scheduled on average")
-        table.add_row("acknowledged", f"{meter.acknowledged:,} of {meter.scheduled:,}, {loads.waiting:,} waiting")
-        trouble = f"{errors_text(meter)}, {meter.retries:,} retries, {meter.late:,} late, {meter.dropped:,} dropped"
-        table.add_row("errors", Text(trouble, style="yellow" if meter.errors or meter.dropped else ""))
-        if meter.chaos:
-            table.add_row("chaos", chaos_text(meter))
-        for lane in ("single", "stream"):
-            latency = meter.latency(lane)
-            if latency.count:
-                table.add_row(f"latency, {lane}", latency_text(latency))
-        table.add_row("backlog", self._pulse.backlog)
-        table.add_row("lag", self._pulse.lag)
+        self._history.append(sum(rates.values()))
+        drawn = Group(self._kinds(rates), Text(), self._others())
         if not loads.settling:
-            self._last = table
-        return table
+            self._last = drawn
+        return drawn
 
     def picture(self, title: str) -> str:
         """The view as it last was while the load was running, as SVG that loads nothing."""
-        return picture(self._last or self.table(), title)
+        return picture(self._last or self.draw(), title)
+
+    def _kinds(self, rates: Mapping[str, float]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("")
+        for name in ("scheduled/s", "acknowledged/s", "acknowledged", "waiting", "errors", "p50", "p99", "p99.9"):
+            table.add_column(name, justify="right")
+        wanted = {kind: rate_at(self._loads.elapsed_s) for kind, rate_at in self._wanted.items()}
+        if len(self._loads.loads) > 1:
+            for kind, load in self._loads.loads.items():
+                table.add_row(*_cells(kind, load, wanted[kind], rates[kind]))
+        name = next(iter(rates)) if len(rates) == 1 else "all"
+        table.add_row(*_cells(name, self._loads, sum(wanted.values()), sum(rates.values())), style="bold")
+        return table
+
+    def _others(self) -> Table:
+        loads, meter = self._loads, self._loads.meter
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="dim")
+        table.add_column()
+        until = "" if self._until_s is None else f" of {self._until_s:,.0f} s"
+        table.add_row("time", f"{loads.elapsed_s:,.1f} s{until}, {'settling' if loads.settling else 'Ctrl-C ends it'}")
+        table.add_row("rate", Text(sparkline(self._history), style="cyan"))
+        for lane in ("single", "stream"):
+            latency = meter.latency(lane)
+            if latency.count:
+                table.add_row(lane, latency_text(latency))
+        table.add_row("errors", Text(errors_text(meter), style="yellow" if meter.errors else ""))
+        trouble = f"{meter.retries:,} retries, {meter.late:,} sent late, {meter.dropped:,} dropped"
+        table.add_row("", Text(trouble, style="yellow" if meter.dropped else ""))
+        if meter.chaos:
+            table.add_row("chaos", chaos_text(meter))
+        table.add_row("backlog", self._pulse.backlog)
+        table.add_row("lag", self._pulse.lag)
+        return table
 
 
-def _kind_text(load: Running, rate: float) -> str:
-    """A kind of several, in short."""
+def _cells(name: str, load: Running, wanted: float, rate: float) -> list[RenderableType]:
     meter, latency = load.meter, load.meter.latency("all")
-    text = f"{rate:,.0f}/s, {meter.acknowledged:,} of {meter.scheduled:,} acknowledged"
-    return f"{text}, p50 {human_ms(latency.p50)}, p99 {human_ms(latency.p99)}"
+    errors = sum(meter.errors.values())
+    return [
+        name,
+        f"{wanted:,.0f}",
+        f"{rate:,.0f}",
+        f"{meter.acknowledged:,}",
+        f"{load.waiting:,}",
+        Text(f"{errors:,}", style="yellow" if errors else ""),
+        *(human_ms(value) for value in (latency.p50, latency.p99, latency.p999)),
+    ]
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """A bar for each value, the highest one full."""
+    drawn = list(values)
+    top = max(drawn, default=0.0) or 1.0
+    return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in drawn)
 
 
 async def live(console: Console, render: Callable[[], RenderableType]) -> None:

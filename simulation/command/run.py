@@ -125,7 +125,9 @@ async def run(options: Options, console: Console | None) -> Summary:
 async def _shown(http: aiohttp.ClientSession, loads: Fleet, options: Options, console: Console | None) -> None:
     """Run them, and show it."""
     pulse = Pulse(http, options.settings.url)
-    shown = live.View(loads, {kind: partial(rate_at, options.of(kind)) for kind in options.kinds}, pulse)
+    shown = live.View(
+        loads, {kind: partial(rate_at, options.of(kind)) for kind in options.kinds}, pulse, options.duration_s
+    )
     watching = [] if console is None else [shown.show(console), pulse.watch()]
     tasks = [asyncio.create_task(each) for each in watching]
     try:

@@ -105,10 +105,11 @@ class Books:
         """Not even measured, because the connection stalls."""
         self.meter.skipped += 1
 
-    def retry(self, kind: str) -> None:
-        """A request went wrong in a way that is safe to repeat."""
+    def retry(self, kind: str | None = None) -> None:
+        """A request went wrong in a way that is safe to repeat; without a kind it is no error."""
         self.meter.retries += 1
-        self.meter.error(kind)
+        if kind is not None:
+            self.meter.error(kind)
 
     def once_more(self, item: Scheduled, sent_s: float, *, stored: bool) -> None:
         """It was sent again without a key, on purpose: a copy that is stored, too, or whose fate is unknown."""

@@ -12,7 +12,16 @@ from yarl import URL
 
 from simulation.load.books import Books
 from simulation.load.chaos import CUT_S, OF_SINGLES, Chaos, OnPurpose
-from simulation.load.retry import CUTS, RETRIED_STATUS, TAKEN_OVER, Again, kind_of, pause_s, retry_after_s
+from simulation.load.retry import (
+    CUTS,
+    RETRIED_STATUS,
+    TAKEN_OVER,
+    Again,
+    is_taken_over,
+    kind_of,
+    pause_s,
+    retry_after_s,
+)
 
 REQUEST_S = 30.0  # an answer that takes longer is given up, and the request repeated under its key
 
@@ -42,15 +51,17 @@ async def deliver(
     `body` is asked for each attempt: one that tells what time it is has changed. With `chaos` an attempt may be cut,
     with these `odds`.
     """
-    failures = 0
+    failures, cut = 0, False
     while True:
         try:
             attempt = post(http, url, body(), headers, books)
             return await (attempt if chaos is None else chaos.cut(attempt, odds, CUT_S))
         except OnPurpose:
-            books.meter.retries += 1
+            books.retry()
+            cut = True
         except (*CUTS, Again) as error:
-            books.retry(kind_of(error))
+            books.retry(None if cut and is_taken_over(error) else kind_of(error))
+            cut = cut or not isinstance(error, Again)
             after_s = error.after_s if isinstance(error, Again) else None
             await asyncio.sleep(pause_s(random, failures, after_s))
             failures += 1

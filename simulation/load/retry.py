@@ -8,7 +8,8 @@ import aiohttp
 
 # OTLP's list, which says what a client may repeat: too many requests, and three kinds of "not now".
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
-# "Another request has taken over this key": one of ours, that was cut and arrived after the one that followed it.
+# "Another request has taken over this key": one of ours, that was cut and arrived after the one that followed it. No
+# error then, but a reason to try again.
 TAKEN_OVER = 409
 FIRST_S, CAP_S = 0.1, 5.0
 MAX_RETRY_AFTER_S = 30.0  # a server that asks for more is tried earlier: a run has an end
@@ -24,6 +25,11 @@ class Again(Exception):
         super().__init__(kind)
         self.kind = kind
         self.after_s = after_s
+
+
+def is_taken_over(error: BaseException) -> bool:
+    """Whether the key was taken over: by a request of our own, if one was cut before."""
+    return isinstance(error, Again) and error.kind == str(TAKEN_OVER)
 
 
 def kind_of(error: BaseException) -> str:

@@ -23,7 +23,16 @@ from simulation.load.network import Network, OfflineError
 from simulation.load.outgoing import Inbox, Outgoing, Rotation
 from simulation.load.receipts import Refusal
 from simulation.load.repeats import Repeats
-from simulation.load.retry import CUTS, RETRIED_STATUS, TAKEN_OVER, Again, kind_of, pause_s, retry_after_s
+from simulation.load.retry import (
+    CUTS,
+    RETRIED_STATUS,
+    TAKEN_OVER,
+    Again,
+    is_taken_over,
+    kind_of,
+    pause_s,
+    retry_after_s,
+)
 
 BACKLOG = 200_000  # lines of a lane that are not acknowledged; more are dropped: about 60 MB, and memory stays flat
 ACCEPTED = (200, 202)  # the latter from the queue
@@ -138,7 +147,7 @@ class StreamLane:
 
     async def _deliver(self) -> bool:
         """See the stream through, over as many requests as it takes; False where the collector refuses it."""
-        receipts, failures, asking = self._open.receipts, 0, False
+        receipts, failures, asking, cut = self._open.receipts, 0, False, False
         while True:
             before = receipts.committed
             await self._network.up()
@@ -151,16 +160,18 @@ class StreamLane:
                 if await self._network.during(request):
                     return True
             except OfflineError:
-                continue
+                cut = True
             except OnPurpose:
-                self._books.meter.retries += 1
+                self._books.retry()
+                cut = True
             except Refusal as refusal:
                 self._books.meter.error(refusal.kind, refusal.detail)
                 receipts.abandon()
                 return False
             except (*CUTS, Again) as error:
                 failures = 0 if receipts.committed > before else failures
-                self._books.retry(kind_of(error))
+                self._books.retry(None if cut and is_taken_over(error) else kind_of(error))
+                cut = cut or not isinstance(error, Again) or error.kind == "cut"
                 after_s = error.after_s if isinstance(error, Again) else None
                 await asyncio.sleep(pause_s(self._random, failures, after_s))
                 failures += 1

@@ -36,8 +36,7 @@ def test_every_number_agrees_with_faults(server: ServerProcess, tmp_path: Path, 
     status, output = asyncio.run(simulate(*fixed))
     assert status == 0, output
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
-    assert (summary.unknown, summary.rejected) == (0, 0)
-    assert summary.errors.keys() <= {"409"}, "a request that was cut may arrive after the one that followed it"
+    assert (summary.unknown, summary.rejected, summary.errors) == (0, 0, {})
     assert summary.copies > 0
 
 
