@@ -56,14 +56,14 @@ def audiences(draw: st.DrawFn) -> Audience:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
-    """20 to 50 device profiles, at least one that streams and one that posts; 100 to 400 viewers and 30 to 60 desktop
-    clients at any moment; an audience; a cause for CPU that is planted, and its decoys.
+def scenarios(draw: st.DrawFn, low: int = MIN_PROFILES, high: int = MAX_PROFILES) -> Scenario:
+    """`low` to `high` device profiles, at least one that posts and, of several, one that streams; 100 to 400 viewers
+    and 30 to 60 desktop clients at any moment; an audience; a cause for CPU that is planted, and its decoys.
     """
-    crowd = draw(crowds(MIN_PROFILES, MAX_PROFILES))
+    crowd = draw(crowds(low, high))
     drawn = [draw(profiles(machine, number)) for number, machine in enumerate(crowd.machines)]
     drawn[0] = msgspec.structs.replace(drawn[0], transport="single")
-    drawn[1] = msgspec.structs.replace(drawn[1], transport="stream")
+    drawn[1:2] = [msgspec.structs.replace(profile, transport="stream") for profile in drawn[1:2]]
     return Scenario(
         viewers=draw(levels(100, 400)),
         clients=draw(levels(30, 60, bits=4)),
