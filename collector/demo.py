@@ -28,15 +28,15 @@ from collector.settings import Settings, exported
 if TYPE_CHECKING:
     import aiohttp
 
-    from simulation.fleet import Fleet
-    from simulation.load import Stop
-    from simulation.screen import Screen
+    from simulation.command.screen import Screen
+    from simulation.load.engine import Stop
+    from simulation.load.fleet import Fleet
 
 HOST = "127.0.0.1"
 READY_S = 120.0  # the first start makes the private database; a slow disk takes its time
 KILL_MARGIN_S = 10.0  # beyond what the server allows itself for draining, before it is killed
 LOG_TAIL_LINES = 20
-CONNECTIONS, STREAMS, CLIENTS = 8, 2, 12
+CONNECTIONS, STREAMS = 8, 2
 SETTLE_S = 15.0
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -81,18 +81,18 @@ async def _demo(
     duration_s: float | None,
     command: Sequence[str] | None,
 ) -> int:
-    from simulation import run as runs
-    from simulation import view
-    from simulation.client import ReadError, UnreachableError, connect
-    from simulation.kinds import KINDS, Ledgers
-    from simulation.load import Settings as LoadSettings
-    from simulation.load import Stop
-    from simulation.options import Options
-    from simulation.saved import save
-    from simulation.screen import Screen
-    from simulation.strategies import draw
-    from simulation.verdict import differing
-    from simulation.verify import verify
+    from simulation.command import run as runs
+    from simulation.command import view
+    from simulation.command.kinds import KINDS, Ledgers
+    from simulation.command.options import Options
+    from simulation.command.screen import Screen
+    from simulation.load.engine import Settings as LoadSettings
+    from simulation.load.engine import Stop
+    from simulation.scenario.strategies import draw
+    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.saved import save
+    from simulation.truth.verdict import differing
+    from simulation.truth.verify import verify
 
     console, stop = Console(), Stop()
     data_dir = (settings.data_dir or default_data_dir()).expanduser()
@@ -109,9 +109,7 @@ async def _demo(
                 seed=seed,
                 run=secrets.token_hex(2),
                 kinds=tuple(KINDS),
-                settings=LoadSettings(
-                    url=url, connections=CONNECTIONS, streams=STREAMS, clients=CLIENTS, settle_s=SETTLE_S
-                ),
+                settings=LoadSettings(url=url, connections=CONNECTIONS, streams=STREAMS, settle_s=SETTLE_S),
                 speed=speed,
                 rate=rate,
                 duration_s=duration_s,
@@ -122,7 +120,7 @@ async def _demo(
             except (ReadError, UnreachableError) as exc:
                 raise DemoError(f"{exc}\n{_tail(log)}") from exc
             load = runs.fleet(http, options, ledgers, stop)
-            screen = Screen(http, url, load, ledgers, speed)
+            screen = Screen(http, url, load, ledgers, speed, str(options.scenario.plant.cause))
             await _run(load, screen, console, process, stop)
             save(ledgers.saved(), data_dir / "demo-ledger.json")
             view.show(console, view.summary(load, options.name, []))

@@ -7,6 +7,7 @@ Exit status: 0 fine, 1 the database differs from the truth, 2 wrong usage, 3 no 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import sys
 from pathlib import Path
@@ -15,18 +16,19 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from simulation.exits import BREACHED as BREACHED
-from simulation.exits import DIFFERENT as DIFFERENT
-from simulation.exits import INTERRUPTED as INTERRUPTED
-from simulation.exits import OK as OK
-from simulation.exits import UNREACHABLE as UNREACHABLE
-from simulation.exits import USAGE as USAGE
-from simulation.exits import fail
-from simulation.flags import load_options
-from simulation.parameters import DEFAULT_URL, Url, headers
+from simulation.command.exits import BREACHED as BREACHED
+from simulation.command.exits import DIFFERENT as DIFFERENT
+from simulation.command.exits import INTERRUPTED as INTERRUPTED
+from simulation.command.exits import OK as OK
+from simulation.command.exits import UNREACHABLE as UNREACHABLE
+from simulation.command.exits import USAGE as USAGE
+from simulation.command.exits import fail
+from simulation.command.flags import load_options
+from simulation.command.parameters import DEFAULT_URL, Url, headers
 
 if TYPE_CHECKING:
-    from simulation.meter import Threshold
+    from simulation.load.meter import Threshold
+    from simulation.traffic.pace import Stage, Stages
 
 DEFAULT_DURATION_S = 60.0
 ALL = ("stats", "payloads", "analytics", "sessions")
@@ -53,8 +55,12 @@ Examples:
       write the traffic into a file instead of sending it
   simulate sessions --clients 200 --duration 5m --verify
       200 desktop clients with a stream each, and their logs
-  simulate all --rate 2000 --verify
-      every kind of traffic at once, and every number compared
+  simulate all --rate 2000 --chaos --verify
+      every kind of traffic at once, with faults, and every number compared
+  simulate stats --stages 30s:100,2m:2000
+      from nothing to 100 payloads a second, and on to 2,000
+  simulate sessions --start -12h --speed 720 --duration 60s
+      what desktop clients did in the last twelve hours, in a minute
 
 {_EXIT}"""
 
@@ -105,14 +111,15 @@ def analytics(**flags: Any) -> None:
 def sessions(**flags: Any) -> None:
     """Be desktop clients: a stream of CPU samples and app events each, open for as long as there is a network.
 
-    Their clocks are off, and their networks fail at times; then they upload their logs. --verify compares every message
-    and its time (to 2 s, for the clocks are corrected by received − sent).
+    Their clocks are off, and their networks fail at times; then they upload their logs. In some of them something burns
+    CPU: a cause that is drawn with the devices. --verify compares every message and its time (to 2 s, for the clocks
+    are corrected by received − sent).
     """
     _command(("sessions",), **flags)
 
 
 @cli.command("all", epilog=_EXIT)
-@load_options("messages, of all kinds together,", "write")
+@load_options("messages of all kinds", "write")
 def everything(**flags: Any) -> None:
     """Send every kind of traffic at once: stats, payloads, analytics, sessions.
 
@@ -141,6 +148,10 @@ def _command(
     headers: dict[str, str],
     summary_json: Path | None,
     quiet: bool,
+    stages: tuple[Stage, ...] | None,
+    start: float | None,
+    chaos: bool,
+    picture: Path | None,
     streams: int = 0,
     rotate: float = 0.0,
     clients: int | None = None,
@@ -148,13 +159,17 @@ def _command(
     write: IO[bytes] | None = None,
 ) -> None:
     """A run with what the command line says."""
-    from simulation.load import Settings
-    from simulation.options import Options, now_ms
+    from simulation.command.options import Options, now_ms
+    from simulation.load.engine import Settings
 
     if connections + streams == 0 and kinds != ("sessions",):
         raise click.UsageError("--connections 0 and --streams 0: nothing can be sent")
-    from simulation.sending import scenario_of, send, write_traffic
+    from simulation.command.sending import scenario_of, send, write_traffic
 
+    rate, paced, duration = _paced(rate, stages, duration, count)
+    now = now_ms() if write is None else WRITTEN_START_MS
+    if start is not None:
+        duration = _within_the_past(start, speed, duration, now_ms())
     scenario = scenario_of(seed, scenario_path, save)
     # Written traffic is the same each time; sent traffic needs tokens that the database has not seen.
     run_id = run_name or (str(seed) if write is not None else f"{seed}-{secrets.token_hex(3)}")
@@ -167,25 +182,58 @@ def _command(
             url=url,
             connections=connections,
             streams=streams,
-            clients=clients or scenario.machines,
             settle_s=settle,
             rotate_s=rotate,
             headers=headers,
+            chaos=chaos,
         ),
         speed=speed,
         rate=rate,
-        duration_s=duration if duration is not None or count is not None else DEFAULT_DURATION_S,
+        stages=paced,
+        duration_s=duration,
         count=count,
-        start_ms=now_ms() if write is None else WRITTEN_START_MS,
+        clients=clients,
+        start_ms=int(now if start is None else start),
+        past=start is not None,
         own_customers=not customers_as_is,
         verify=verify,
         thresholds=threshold,
         ledger_path=ledger,
+        picture_path=picture,
     )
     if write is not None:
         write_traffic(options, write)
         return
     sys.exit(send(options, summary_json, quiet))
+
+
+def _paced(
+    rate: float | None, stages: tuple[Stage, ...] | None, duration: float | None, count: int | None
+) -> tuple[float | None, Stages | None, float | None]:
+    """The mean rate, its stages, and how long they or the traffic are."""
+    from simulation.traffic.pace import Stages
+
+    if stages is None:
+        return rate, None, DEFAULT_DURATION_S if duration is None and count is None else duration
+    if duration is not None:
+        raise click.UsageError("--stages and --duration: the stages say how long it is")
+    try:
+        paced = Stages(stages, rate or 0.0)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--stages") from exc
+    return paced.mean_rate, paced, paced.length_s
+
+
+def _within_the_past(start_ms: float, speed: float, duration_s: float | None, now_ms: int) -> float | None:
+    """How long traffic of the past may be; UsageError where it would reach the future."""
+    ago_s = (now_ms - start_ms) / 1000
+    longest_s = ago_s / (speed - 1) if speed > 1 else math.inf  # time goes on meanwhile
+    if ago_s <= 0 or (duration_s is not None and duration_s > longest_s):
+        raise click.UsageError(
+            f"--start: at --speed {speed:g} that reaches the present after {max(0.0, longest_s):.1f} s of --duration;"
+            " start earlier, or make it shorter"
+        )
+    return longest_s if duration_s is None and speed > 1 else duration_s
 
 
 @cli.command("verify")
@@ -195,10 +243,11 @@ def _command(
 @click.option("--quiet", "-q", is_flag=True, help="Print differences only.")
 def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool) -> None:
     """Compare a saved LEDGER with what the collector shows now. Exit status 1 and a table where they differ."""
-    from simulation import saved, view
-    from simulation.client import ReadError, UnreachableError, connect
-    from simulation.verdict import Verdict, differing
-    from simulation.verify import verify
+    from simulation.command import view
+    from simulation.truth import saved
+    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.verdict import Verdict, differing
+    from simulation.truth.verify import verify
 
     console = Console()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import collector
+import simulation
 
 PACKAGE = Path(collector.__file__).parent
 MESSAGES = sorted(f"messages.{path.stem}" for path in (PACKAGE / "messages").glob("[!_]*.py"))
@@ -71,3 +72,18 @@ def test_only_routes_and_app_depend_on_routes() -> None:
         if any(name.startswith("collector.routes") for name in imported(path))
     }
     assert importers <= {"app", "routes", "openapi", "importing"}  # a file goes the way of a request
+
+
+SIMULATION = Path(simulation.__file__).parent
+FLOW = ["scenario", "traffic", "load", "truth", "command"]
+
+
+@pytest.mark.parametrize("package", FLOW)
+def test_the_simulator_flows_in_one_direction(package: str) -> None:
+    """Each package knows only those before it; and none of them the collector, whose words it has to know by itself."""
+    allowed = set(FLOW[: FLOW.index(package) + 1])
+    for path in (SIMULATION / package).rglob("*.py"):
+        names = imported(path)
+        used = {name.split(".")[1] for name in names if name.startswith("simulation.")}
+        assert used <= allowed, path
+        assert "collector" not in roots(names), path

@@ -21,9 +21,10 @@ import psycopg
 from collector.messages.hit import HOUR_MS, Hit
 from collector.rows import HIT_COLUMNS, as_csv, timestamp
 from collector.store.hits import as_columns
-from simulation.histogram import Histogram
-from simulation.hits import hits
-from simulation.strategies import draw
+from simulation.load.histogram import Histogram
+from simulation.scenario.strategies import draw
+from simulation.traffic.hits import hits
+from simulation.traffic.pace import Timing
 from tests.benchmarks import singles
 from tests.benchmarks.table import Bench
 from tests.harness.server import ServerProcess
@@ -73,7 +74,7 @@ def make(folder: Path, count: int) -> Rows:
     """Draw an audience, as the simulator does, and let it hit `count` times."""
     now_ms = int(time.time() * 1000)
     rows = Rows(folder, count)
-    messages = islice(hits(draw(SEED), seed=SEED, run=RUN, start_ms=now_ms, rate=100_000), count)
+    messages = islice(hits(draw(SEED), seed=SEED, run=RUN, timing=Timing(rate=100_000, start_ms=now_ms)), count)
     users: set[tuple[int, str]] = set()
     kinds: Counter[tuple[int, str]] = Counter()
     with (folder / "hits.jsonl").open("wb") as lines, (folder / "hit.csv").open("wb") as csv:

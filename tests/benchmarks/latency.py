@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Event
 
 import msgspec
 
-from simulation.histogram import Histogram
+from simulation.load.histogram import Histogram
 from tests.benchmarks.streams import post
 from tests.harness.server import ServerProcess
 

@@ -9,8 +9,9 @@ import msgspec
 
 from collector.messages.payload import Payload
 from collector.rows import encode_csv
-from simulation.strategies import draw
-from simulation.traffic import traffic
+from simulation.scenario.strategies import draw
+from simulation.traffic.pace import Timing
+from simulation.traffic.payloads import traffic
 
 SEED = 1
 RUN = "round-0"
@@ -46,7 +47,7 @@ def make(folder: Path, count: int) -> Rows:
     rows = Rows(folder, count)
     decode = msgspec.json.Decoder(Payload).decode
     now_ms = int(time.time() * 1000)
-    messages = islice(traffic(draw(SEED), seed=SEED, run=RUN, rate=100_000), count)
+    messages = islice(traffic(draw(SEED), seed=SEED, run=RUN, timing=Timing(rate=100_000)), count)
     with (folder / "rows.jsonl").open("wb") as lines, rows.csv.open("wb") as csv:
         while block := [message.body for message in islice(messages, CSV_BLOCK_ROWS)]:
             lines.write(b"\n".join(block) + b"\n")

@@ -3,12 +3,13 @@ with a few messages a second.
 """
 
 import asyncio
-import json
 import multiprocessing
 import random
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,11 +18,19 @@ import psycopg
 from collector.messages.session import LiveReader
 from collector.rows import timestamp
 from collector.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from simulation.scenario.model import Scenario
+from simulation.scenario.strategies import draw
+from simulation.traffic.desktops import Moment, messages
+from simulation.traffic.message import Message
+from simulation.traffic.pace import Timing
 from tests.benchmarks.streams import post
 from tests.benchmarks.table import Bench
 from tests.harness.server import ServerProcess, status_bytes
 
+SEED = 1
 SESSIONS = 2_000
+SPREAD_S = 60
+"""Of what is written at once: the last minute."""
 CONNECTIONS = 2_000
 MESSAGES_PER_S = 10
 KEPT_DAYS = 30.0
@@ -45,24 +54,19 @@ class Held(msgspec.Struct):
     cpu_share: float
 
 
+def devices() -> Scenario:
+    """The simulator's, with clocks that are right: their lines come without the one that would say otherwise."""
+    scenario = draw(SEED)
+    profiles = tuple(msgspec.structs.replace(profile, skew_s=0) for profile in scenario.profiles)
+    return msgspec.structs.replace(scenario, profiles=profiles)
+
+
 def make(path: Path, count: int) -> tuple[Path, Path]:
-    """Messages as JSON lines, and the CSV of the same rows: half of them samples, half events with properties."""
-    draw = random.Random(1)
+    """Messages of desktop clients as JSON lines, and the CSV of the same rows."""
     now_ms = int(time.time() * 1000)
-    names = [f"{draw.getrandbits(64):016x}" for _ in range(SESSIONS)]
-    lines = []
-    for number in range(count):
-        message = {
-            "session": names[number % SESSIONS],
-            "seq": number // SESSIONS,
-            "time": now_ms - draw.randrange(1_000),
-        }
-        if number % 2:
-            message |= {"event": "filter", "phase": "begin", "properties": {"filename_length": draw.randrange(60)}}
-        else:
-            message["cpu"] = draw.randrange(1_000) / 10
-        lines.append(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-    data = b"".join(lines)
+    timing = Timing(rate=count / SPREAD_S, start_ms=now_ms - SPREAD_S * 1000)
+    made = messages(devices(), seed=SEED, run="bench", clients=SESSIONS, timing=timing)
+    data = b"".join(message.body + b"\n" for message in islice(made, count))
     rows = LiveReader(KEPT_DAYS).decode(data, count, now_ms).rows
     assert len(rows) == count
     body, csv = path / "sessions.jsonl", path / "sessions.csv"
@@ -92,8 +96,8 @@ def measure(server: ServerProcess, psql: Path, body: Path, csv: Path, count: int
     return Pair(timed(stream=False), timed(stream=True))
 
 
-async def _client(port: int, number: int, until: float, every_s: float, messages: int) -> int:
-    """One connection: `messages` in a chunk, every so often."""
+async def _client(port: int, made: Iterator[Message[Moment]], until: float, every_s: float, messages: int) -> int:
+    """One connection: so many messages in a chunk, every so often."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
         b"POST /sessions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-ndjson\r\n"
@@ -103,11 +107,7 @@ async def _client(port: int, number: int, until: float, every_s: float, messages
     due = time.monotonic() + every_s * random.random()
     while due < until:
         await asyncio.sleep(due - time.monotonic())
-        data = b"".join(
-            b'{"session":"held-%06d","seq":%d,"cpu":%d.5,"version":"2.3.4","event":"filter","phase":"begin"}\n'
-            % (number, sent + at, at)
-            for at in range(messages)
-        )
+        data = b"".join(message.body + b"\n" for message in islice(made, messages))
         writer.write(b"%x\r\n%b\r\n" % (len(data), data))
         sent += messages
         due += every_s
@@ -119,11 +119,11 @@ async def _client(port: int, number: int, until: float, every_s: float, messages
 
 
 async def _clients(port: int, connections: int, seconds: float, per_chunk: int) -> int:
+    every_s, scenario = per_chunk / MESSAGES_PER_S, devices()
+    timing = Timing(rate=MESSAGES_PER_S, start_ms=int(time.time() * 1000))
+    made = [messages(scenario, seed=n, run=f"held-{n}", clients=1, timing=timing) for n in range(connections)]
     until = time.monotonic() + seconds
-    every_s = per_chunk / MESSAGES_PER_S
-    return sum(
-        await asyncio.gather(*(_client(port, number, until, every_s, per_chunk) for number in range(connections)))
-    )
+    return sum(await asyncio.gather(*(_client(port, each, until, every_s, per_chunk) for each in made)))
 
 
 def _run_clients(
@@ -146,7 +146,7 @@ def hold(server: ServerProcess, connections: int, seconds: float, per_chunk: int
     sent = result.get()
     process.join()
     with psycopg.connect(server.database_url, autocommit=True) as connection:
-        row = connection.execute("SELECT count(*) FROM session_message WHERE session LIKE 'held-%'").fetchone()
+        row = connection.execute("SELECT count(*) FROM session_message WHERE session LIKE '%-held-%'").fetchone()
     assert row is not None
     return Held(sent, row[0], visible, status_bytes(worker, "VmHWM"), cpu_share)
 

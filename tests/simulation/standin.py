@@ -20,12 +20,15 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from simulation.client import QUEUE_METRIC
-from simulation.desktops import SessionMessage
-from simulation.hits import HOUR_MS, Hit
-from simulation.traffic import StatsPayload
+from simulation.traffic.desktops import SessionMessage
+from simulation.traffic.hits import HOUR_MS, Hit
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth.client import QUEUE_METRIC
 
-WINDOW_END = "2026-01-01T00:05:00Z"
+NDJSON = "application/x-ndjson"
+MAX_LINE = 65_536
+WINDOW_S = 300
+NAMES = {"/analytics": Hit, "/sessions": SessionMessage}
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Stream:
     lines: list[bytes] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
     preamble: int = 0  # 1 where the first line is about the request
+    blank: int = 0
     complete: bool = False
 
 
@@ -54,6 +58,9 @@ class Faults:
     queue_loses: int = 0  # payloads of the queue that are never stored
     queue_repeats: int = 0  # payloads of the queue that are stored again, as long after the first time
     off_ms: int = 0  # how wrong the times of messages are
+    window_off: int = 0  # by how many windows stats are shown too late
+    drops_copies: bool = False  # what is sent again without a key is taken, and not stored
+    slow_s: float = 0.0  # how long a stream waits for each receipt, and is not read
 
 
 class Standin:
@@ -62,9 +69,12 @@ class Standin:
     def __init__(self, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()
         self.stored: list[StatsPayload] = []
+        self.bodies: set[bytes] = set()
+        self.received: list[float] = []  # when each of them came, epoch seconds
         self.hits: list[Hit] = []
         self.messages: list[SessionMessage] = []  # with their corrected times
         self.uploads = 0
+        self.refused = 0  # broken lines and requests
         self.waiting = 0  # payloads in the queue
         self.single_keys: set[str] = set()
         self.streams: dict[str, Stream] = {}
@@ -75,6 +85,9 @@ class Standin:
         self.progress = asyncio.Event()  # set whenever something was stored
 
     def store(self, path: str, body: bytes, shift_ms: int = 0) -> None:
+        if self.faults.drops_copies and body in self.bodies:
+            return
+        self.bodies.add(body)
         if path == "/analytics":
             self.hits.append(msgspec.json.decode(body, type=Hit))
         elif path == "/sessions":
@@ -88,14 +101,19 @@ class Standin:
                 self.faults.queue_repeats -= times - 1
                 for number in range(1, times + 1):
                     self.waiting += 1
-                    asyncio.get_running_loop().call_later(number * self.faults.queue_s, self._apply, payload)
+                    asyncio.get_running_loop().call_later(number * self.faults.queue_s, self._apply, payload, time())
             else:
-                self.stored.append(payload)
+                self.keep(payload)
         self.progress.set()
 
-    def _apply(self, payload: StatsPayload) -> None:
-        self.waiting -= 1
+    def keep(self, payload: StatsPayload, at_s: float | None = None) -> None:
+        """Store it, as received now or at that time."""
         self.stored.append(payload)
+        self.received.append(time() if at_s is None else at_s)
+
+    def _apply(self, payload: StatsPayload, at_s: float) -> None:
+        self.waiting -= 1
+        self.keep(payload, at_s)
 
     def _message(self, message: SessionMessage, shift_ms: int) -> None:
         assert message.time is not None
@@ -108,7 +126,7 @@ class Standin:
             return web.json_response({"title": "busy"}, status=503, headers={"Retry-After": "0"})
         if self.faults.refuse is not None:
             return web.json_response({"title": "no", "detail": "refused on request"}, status=self.faults.refuse)
-        if request.content_type == "application/x-ndjson":
+        if request.content_type == NDJSON:
             return await self._stream(request)
         return await self._single(request)
 
@@ -121,15 +139,15 @@ class Standin:
             self.faults.cut_before -= 1
             request.transport.abort()
             return web.Response()
-        key = f"{request.path} {request.headers['Idempotency-Key']}"
-        replayed = key in self.single_keys
+        if request.path == "/analytics":
+            body = _hit_of(request, body)
+        if not _good(request.path, body):
+            self.refused += 1
+            return web.json_response({"title": "broken"}, status=400)
+        key = f"{request.path} {request.headers.get('Idempotency-Key')}"
+        replayed = "Idempotency-Key" in request.headers and key in self.single_keys
         if not replayed:
             self.single_keys.add(key)
-            if request.path == "/analytics":
-                assert body == b""
-                [kind] = [name for name in ("click", "impression") if name in request.query]
-                hit = {"timestamp": int(request.query["timestamp"]), "user": request.query["user"], "kind": kind}
-                body = msgspec.json.encode(hit)
             self.store(request.path, body)
         if self.faults.cut_after > 0:
             self.faults.cut_after -= 1
@@ -140,12 +158,16 @@ class Standin:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
-        stream = self.streams.setdefault(f"{request.path} {request.headers['Idempotency-Key']}", Stream())
+        key = request.headers.get("Idempotency-Key")
+        stream = Stream() if key is None else self.streams.setdefault(f"{request.path} {key}", Stream())
         offset = int(request.headers.get("Stream-Offset", "0"))
         if offset > len(stream.lines):
             return web.json_response({"title": "offset"}, status=409)
-        assert not stream.complete
         status = 202 if request.path == "/payloads" else 200
+        if stream.complete:
+            return await self._replay(request, stream, status)
+        if request.headers.get("Accept") != NDJSON:
+            return await self._whole(request, stream, status)
         response = web.StreamResponse(status=status, headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         number, rest, shift_ms, first = offset, b"", 0, True
@@ -171,15 +193,41 @@ class Standin:
                     self.faults.cut_streams -= 1
                     request.transport.abort()
                     return response
+            if self.faults.slow_s:
+                await asyncio.sleep(self.faults.slow_s)
             await response.write(msgspec.json.encode({"committed": number, "rejected": len(stream.rejected)}) + b"\n")
         assert rest == b"", "a stream ends with a whole line"
         stream.complete = True
         await response.write(msgspec.json.encode(_summary(stream)) + b"\n")
         return response
 
+    async def _replay(self, request: web.Request, stream: Stream, status: int) -> web.Response:
+        """A complete stream sent again has to be the same."""
+        lines = (await request.read()).split(b"\n")[:-1]
+        if stream.preamble:
+            assert b"sentAt" in lines[0]
+        assert lines[stream.preamble :] == stream.lines[stream.preamble :]
+        return web.json_response(_summary(stream), status=status, headers={"Idempotent-Replayed": "true"})
+
+    async def _whole(self, request: web.Request, stream: Stream, status: int) -> web.Response:
+        """A few lines, without receipts."""
+        lines = (await request.read()).split(b"\n")[:-1]
+        shift_ms = 0
+        if b"sentAt" in lines[0]:
+            shift_ms = int(time() * 1000) - msgspec.json.decode(lines.pop(0))["sentAt"]
+        for line in lines:
+            self._line(request.path, stream, line, shift_ms)
+        stream.complete = True
+        return web.json_response(_summary(stream), status=status)
+
     def _line(self, path: str, stream: Stream, line: bytes, shift_ms: int) -> None:
         stream.lines.append(line)
-        if self.faults.reject_every and len(stream.lines) % self.faults.reject_every == 0:
+        if not line.strip():
+            stream.blank += 1
+        elif not _good(path, line):
+            self.refused += 1
+            stream.rejected.append(len(stream.lines))
+        elif self.faults.reject_every and len(stream.lines) % self.faults.reject_every == 0:
             stream.rejected.append(len(stream.lines))
         else:
             self.store(path, line, shift_ms)
@@ -194,7 +242,9 @@ class Standin:
         shift_ms = int(time() * 1000) - msgspec.json.decode(first)["sentAt"]
         start_ms: int | None = None
         stored = {(message.session, message.seq) for message in self.messages}
-        for line in lines:
+        good = [line for line in lines if _good("/sessions", line)]
+        broken = [number for number, line in enumerate(lines, 2) if line.strip() and not _good("/sessions", line)]
+        for line in good:
             message = msgspec.json.decode(line, type=SessionMessage)
             if start_ms is None:
                 assert message.time is not None
@@ -203,7 +253,8 @@ class Standin:
             message.time, message.elapsed = start_ms + message.elapsed, None
             if (message.session, message.seq) not in stored:
                 self._message(message, shift_ms)
-        return web.json_response({"accepted": len(lines), "rejected": 0, "errors": []})
+        errors = [{"line": number, "detail": "broken"} for number in broken]
+        return web.json_response({"accepted": len(good), "rejected": len(broken), "errors": errors})
 
     async def session(self, request: web.Request) -> web.Response:
         found = [message for message in self.messages if message.session == request.match_info["session"]]
@@ -213,7 +264,7 @@ class Standin:
         start = int(request.query.get("next", "0"))
         size = min(self.page_rows, int(request.query["limit"]))
         rows = [
-            {"time": datetime.fromtimestamp((message.time or 0) / 1000, UTC), "seq": message.seq}
+            msgspec.structs.asdict(message) | {"time": datetime.fromtimestamp((message.time or 0) / 1000, UTC)}
             for message in found[start : start + size]
         ]
         link = {"Link": f'<?limit={size}&next={start + size}>; rel="next"'} if start + size < len(found) else {}
@@ -244,13 +295,14 @@ class Standin:
 
     def rows(self) -> list[dict[str, Any]]:
         """What `stats` shows, counted anew from the stored rows, by the contract's words."""
-        table: dict[tuple[str, str], dict[str, Any]] = {}
+        table: dict[tuple[int, str, str], dict[str, Any]] = {}
         seen: set[str] = set()
-        for payload in self.stored:
+        for payload, at_s in zip(self.stored, self.received, strict=True):
+            end_s = (int(at_s) // WINDOW_S + 1 + self.faults.window_off) * WINDOW_S
             row = table.setdefault(
-                (payload.customer, payload.content),
+                (end_s, payload.customer, payload.content),
                 {
-                    "time": WINDOW_END,
+                    "time": datetime.fromtimestamp(end_s, UTC).isoformat(),
                     "customer": payload.customer,
                     "content": payload.content,
                     "cdn": 0,
@@ -274,9 +326,36 @@ class Standin:
         return web.Response(text="ok")
 
 
+def _good(path: str, body: bytes) -> bool:
+    """Whether the contract takes it."""
+    if len(body) > MAX_LINE:
+        return False
+    try:
+        found: Any = msgspec.json.decode(body, type=NAMES.get(path, StatsPayload))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    if isinstance(found, StatsPayload):
+        numbers = (found.timespan, found.p2p, found.cdn, found.session_duration)
+        names = (found.token, found.customer, found.content)
+        return all(0 <= number < 2**63 for number in numbers) and all(name and "\0" not in name for name in names)
+    if isinstance(found, Hit):
+        return found.timestamp >= 0 and found.user != ""
+    return found.seq >= 0 and (found.cpu or 0) >= 0 and b"\\u0000" not in body and (found.time or 0) < 10**13
+
+
+def _hit_of(request: web.Request, body: bytes) -> bytes:
+    """The hit of a query; nothing that could be one where it is broken."""
+    assert body == b""
+    kinds = [name for name in ("click", "impression") if name in request.query]
+    if len(kinds) != 1 or not {"timestamp", "user"} <= request.query.keys() or not request.query["timestamp"].isdigit():
+        return b"broken"
+    hit = {"timestamp": int(request.query["timestamp"]), "user": request.query["user"], "kind": kinds[0]}
+    return msgspec.json.encode(hit)
+
+
 def _summary(stream: Stream) -> dict[str, Any]:
     return {
-        "accepted": len(stream.lines) - len(stream.rejected) - stream.preamble,
+        "accepted": len(stream.lines) - len(stream.rejected) - stream.preamble - stream.blank,
         "rejected": len(stream.rejected),
         "errors": [{"line": line, "detail": "rejected on request"} for line in stream.rejected[:100]],
     }

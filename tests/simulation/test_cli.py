@@ -2,15 +2,17 @@
 
 import asyncio
 import re
+import signal
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from simulation import cli
-from simulation.run import Summary
+from simulation.command.run import Summary
 from tests.simulation.standin import Faults, Standin, serving
 
 KINDS = (*cli.ALL, "all")
@@ -51,10 +53,10 @@ def test_a_run_that_agrees_exits_0_and_leaves_its_files(tmp_path: Path) -> None:
     status, output = against(Faults(), "--verify", "--threshold", "errors<1", *files)
     assert status == 0, output
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
-    assert summary.acknowledged == summary.scheduled == 400
+    assert summary.acknowledged + summary.repeated == summary.scheduled == 400
     assert summary.verify is not None
     assert [verdict.differences for verdict in summary.verify] == [[]]
-    assert summary.latency_ms["all"].count == 400
+    assert summary.latency_ms["all"].count == summary.acknowledged
     assert "verified" in output
     assert "\x1b" not in output, "no colours where there is no terminal"
 
@@ -89,9 +91,91 @@ def test_a_run_of_every_kind_agrees_and_can_be_compared_later(tmp_path: Path, ki
 
     asyncio.run(scenario())
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
-    assert (summary.kind, summary.acknowledged) == (kind, 400)
+    assert (summary.kind, summary.acknowledged + summary.repeated) == (kind, 400)
     assert [part.kind for part in summary.parts] == ([*cli.ALL] if kind == "all" else [])
-    assert sum(part.acknowledged for part in summary.parts) == (400 if kind == "all" else 0)
+    assert sum(part.scheduled for part in summary.parts) == (400 if kind == "all" else 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_with_faults_agrees_and_says_what_was_done(tmp_path: Path, kind: str) -> None:
+    result = tmp_path / "result.json"
+    status, output = against(Faults(), "--chaos", "--verify", "--summary-json", result, kind=kind)
+    assert status == 0, output
+    summary = msgspec.json.decode(result.read_bytes(), type=Summary)
+    assert summary.errors == {}
+    assert sum(summary.chaos.values()) > 10
+    assert "chaos: " in output
+    assert " stored once more" in output
+
+
+def test_a_run_of_the_past_tells_times_gone_by(tmp_path: Path) -> None:
+    written = tmp_path / "sessions.jsonl"
+    fixed = ("--start", "2026-01-01T00:00:00Z", "--speed", "3600", "--duration", "10s", "--write", str(written))
+    done = CliRunner().invoke(cli.cli, ["sessions", *fixed])
+    assert done.exit_code == 0, done.output
+    times = [msgspec.json.decode(line)["time"] for line in written.read_bytes().splitlines()]
+    start_ms, skew_ms = 1_767_225_600_000, 600_000
+    assert min(times) >= start_ms - skew_ms
+    assert start_ms + 9 * 3_600_000 <= max(times) <= start_ms + 10 * 3_600_000 + skew_ms
+
+
+def test_a_run_of_the_past_agrees() -> None:
+    fixed = ("--start", "-2d", "--speed", "7200", "--verify")
+    for kind in ("sessions", "analytics"):
+        status, output = against(Faults(), *fixed, kind=kind)
+        assert status == 0, output
+
+
+def test_stages_are_the_rate_and_the_length(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+
+    async def scenario() -> None:
+        async with serving(Standin()) as standin:
+            fixed = ("analytics", "--url", standin.url, "--stages", "1s:400,1s:400", "--summary-json", result)
+            status, output = await simulate(*fixed)
+            assert status == 0, output
+
+    asyncio.run(scenario())
+    summary = msgspec.json.decode(result.read_bytes(), type=Summary)
+    assert 500 <= summary.scheduled <= 700
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_its_summary_and_the_comparison(tmp_path: Path, number: signal.Signals) -> None:
+    result = tmp_path / "result.json"
+
+    async def scenario() -> tuple[int | None, str]:
+        async with serving(Standin()) as standin:
+            fixed = ("all", "--url", standin.url, "--duration", "1h", "--rate", "400", "--verify")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "simulation.cli", *fixed, "--summary-json", str(result)),
+                cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            await asyncio.wait_for(standin.progress.wait(), 60)
+            process.send_signal(number)
+            output, _ = await process.communicate()
+            return process.returncode, output.decode()
+
+    status, output = asyncio.run(scenario())
+    assert status == 0, output
+    summary = msgspec.json.decode(result.read_bytes(), type=Summary)
+    assert 0 < summary.acknowledged < 400 * 60
+    assert summary.verify is not None
+    assert "scheduled" in output
+    assert "verified" in output
+
+
+def test_the_live_view_can_be_kept_as_a_picture_that_loads_nothing(tmp_path: Path) -> None:
+    picture = tmp_path / "live.svg"
+    status, output = against(Faults(), "--picture", picture, kind="all")
+    assert status == 0, output
+    root = ElementTree.fromstring(picture.read_bytes())
+    text = " ".join(" ".join(root.itertext()).replace("\xa0", " ").split())
+    for word in ("simulate all", "acknowledged", "p99.9", "backlog", "lag", "stats", "sessions"):
+        assert word in text
+    assert re.findall(r"https?://[^\s\"')]*", picture.read_text()) == ["http://www.w3.org/2000/svg"]
 
 
 @pytest.mark.parametrize("kind", ["stats", "payloads", "analytics", "all"])
@@ -120,7 +204,7 @@ def test_customers_as_they_are_are_compared_with_what_was_there_before() -> None
             for _ in range(2):
                 status, output = await simulate(*fixed)
                 assert status == 0, output
-            assert len(standin.stored) == 600
+            assert 580 < len(standin.stored) <= 600
             assert not any("-1-" in payload.customer for payload in standin.stored)
 
     asyncio.run(scenario())
@@ -163,6 +247,12 @@ def test_a_collector_that_acknowledges_nothing_exits_3() -> None:
         (["--scenario", "none.json"], "none.json"),
         (["--header", "broken"], "Name: value"),
         (["--run", "a b"], "--run"),
+        (["--stages", "30s"], "write 30s:100,2m:2000"),
+        (["--stages", "1s:0"], "no message"),
+        (["--stages", "1s:10", "--duration", "5s"], "the stages say"),
+        (["--start", "2026-01-01T00:00:00"], "no moment"),
+        (["--start", "-1h", "--speed", "600"], "reaches the present after 6.0 s"),
+        (["--start", "2999-01-01T00:00:00Z"], "reaches the present"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what_is_right(arguments: list[str], named: str) -> None:

@@ -1,20 +1,23 @@
 """Hits: the same from the same seed, users who come again, hours gone by."""
 
-from itertools import islice
+from collections import Counter
+from itertools import islice, takewhile
 from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
 
-from simulation.hits import HOUR_MS, Hit, hits, hits_per_s, hours_touched
-from simulation.message import Message
-from simulation.strategies import draw
+from simulation.scenario.model import Day
+from simulation.scenario.strategies import draw
+from simulation.traffic.hits import HOUR_MS, Hit, hits, hits_per_s, hours_touched
+from simulation.traffic.message import Message
+from simulation.traffic.pace import Timing
 
 START_MS = 1_767_225_600_000 + 25 * 60_000  # 2026-01-01 00:25 UTC
 
 
 def sample(seed: int = 1, run: str = "r", count: int = 20_000, rate: float | None = 1000.0) -> list[Message[Hit]]:
-    return list(islice(hits(draw(1), seed=seed, run=run, start_ms=START_MS, rate=rate), count))
+    return list(islice(hits(draw(1), seed=seed, run=run, timing=Timing(rate=rate, start_ms=START_MS)), count))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
@@ -37,7 +40,10 @@ def test_users_come_again_within_the_hour_and_belong_to_the_run() -> None:
     users = {message.payload.user for message in first}
     assert len(users) < len(first) / 5
     assert not users & {message.payload.user for message in other}
-    assert len({message.key for message in first}) == len(first)
+    times = Counter(message.key for message in first)
+    assert set(times.values()) == {1, 2}
+    assert all(times[message.key] == 2 for message in first[:15_000] if message.twice)
+    assert {message.streamed for message in first if message.twice} == {True, False}
     assert all(message.key.isascii() and message.key.isprintable() and " " not in message.key for message in first)
 
 
@@ -46,7 +52,7 @@ def test_hours_gone_by_are_told_and_all_hours_are_known_before() -> None:
     now = [message for message in messages if message.payload.timestamp >= START_MS]
     late = len(messages) - len(now)
     assert late / len(messages) == pytest.approx(draw(1).audience.historic_permille / 1000, rel=0.2)
-    touched = hours_touched(draw(1), START_MS, messages[-1].offset_s)
+    touched = hours_touched(draw(1), Timing(start_ms=START_MS), messages[-1].offset_s)
     assert {message.payload.hour_ms for message in messages} <= set(touched)
     assert touched[-1] <= now[-1].payload.timestamp < touched[-1] + HOUR_MS
     assert {message.payload.kind for message in messages} == {"click", "impression"}
@@ -55,6 +61,17 @@ def test_hours_gone_by_are_told_and_all_hours_are_known_before() -> None:
 
 @pytest.mark.parametrize(("speed", "rate"), [(60.0, None), (10.0, None), (60.0, 900.0)])
 def test_the_rate_is_what_was_asked_for(speed: float, rate: float | None) -> None:
-    expected = hits_per_s(draw(1), speed, rate)
-    messages = islice(hits(draw(1), seed=1, run="r", start_ms=START_MS, speed=speed, rate=rate), 10_000)
+    scenario, timing = msgspec.structs.replace(draw(1), day=Day(18, 0)), Timing(speed, rate, start_ms=START_MS)
+    messages = islice(hits(scenario, seed=1, run="r", timing=timing), 10_000)
+    expected = hits_per_s(scenario, timing)
     assert 10_000 / max(message.offset_s for message in messages) == pytest.approx(expected, rel=0.05)
+
+
+def test_more_hits_come_in_the_evening_than_at_night() -> None:
+    scenario = msgspec.structs.replace(draw(1), day=Day(20, 600))
+    timing = Timing(speed=86_400.0, start_ms=START_MS - 25 * 60_000, past=True)
+    parts: Counter[int] = Counter()
+    for message in takewhile(lambda message: message.offset_s < 1.0, hits(scenario, seed=1, run="r", timing=timing)):
+        parts[int(message.offset_s * 4)] += 1
+    assert parts[3] > 1.5 * parts[1]
+    assert parts[0] + parts[1] + parts[2] + parts[3] == pytest.approx(86_400 * scenario.audience.users / 1200, rel=0.1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.histogram import Histogram
-from simulation.meter import Meter, parse_threshold
+from simulation.load.histogram import Histogram
+from simulation.load.meter import Meter, parse_threshold
 
 HIGHEST = 3_600_000_000
 

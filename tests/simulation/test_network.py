@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from simulation.network import Network, OfflineError
+from simulation.load.network import Network, OfflineError
 
 
 def test_a_request_with_a_network_is_what_it_returns_or_raises() -> None:

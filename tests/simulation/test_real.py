@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from simulation import cli
-from simulation.run import Summary
+from simulation.command.run import Summary
 from tests.conftest import Serve
 from tests.harness.server import ServerProcess
 from tests.simulation.test_cli import simulate
@@ -23,10 +23,28 @@ def test_every_number_agrees(server: ServerProcess, tmp_path: Path, kind: str) -
     status, output = asyncio.run(simulate(*fixed))
     assert status == 0, output
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
-    assert summary.acknowledged == summary.scheduled == 2000
+    assert summary.acknowledged + summary.repeated == summary.scheduled == 2000
     assert (summary.unknown, summary.rejected, summary.errors) == (0, 0, {})
     status, output = asyncio.run(simulate("verify", truth, "--url", server.url))
     assert status == 0, output
+
+
+@pytest.mark.parametrize("kind", ["stats", "all"])
+def test_every_number_agrees_with_faults(server: ServerProcess, tmp_path: Path, kind: str) -> None:
+    result = tmp_path / "result.json"
+    fixed = (kind, "--url", server.url, *FIXED, "--chaos", "--connections", "8", "--summary-json", result)
+    status, output = asyncio.run(simulate(*fixed))
+    assert status == 0, output
+    summary = msgspec.json.decode(result.read_bytes(), type=Summary)
+    assert (summary.unknown, summary.rejected, summary.errors) == (0, 0, {})
+    assert summary.copies > 0
+
+
+def test_traffic_of_the_past_agrees(server: ServerProcess) -> None:
+    for kind in ("sessions", "analytics"):
+        fixed = ("--count", "2000", "--rate", "1000", "--verify", "--start", "-2d", "--speed", "7200")
+        status, output = asyncio.run(simulate(kind, "--url", server.url, *fixed))
+        assert status == 0, output
 
 
 def test_a_second_run_on_the_same_database_agrees_too(server: ServerProcess) -> None:

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.books import Books, Scheduled
-from simulation.ledger import Ledger
-from simulation.message import Message
-from simulation.meter import Meter
-from simulation.receipts import Receipts, Refusal
-from simulation.traffic import StatsPayload
+from simulation.load.books import Books, Scheduled
+from simulation.load.junk import Junk
+from simulation.load.meter import Meter
+from simulation.load.receipts import Receipts, Refusal
+from simulation.load.retry import Again
+from simulation.traffic.message import Message
+from simulation.traffic.payloads import StatsPayload
+from simulation.truth.ledger import Ledger
 
 
 def written(lines: int, preamble: bool = False) -> tuple[Receipts, Ledger, Meter]:
@@ -19,7 +21,7 @@ def written(lines: int, preamble: bool = False) -> tuple[Receipts, Ledger, Meter
     receipts = Receipts(Books(ledger, meter, clock=lambda: 0.0), preamble=preamble)
     for index in range(lines):
         payload = StatsPayload(f"t{index}", "c", "x", 1, 0, 1 << index, 10**6)
-        receipts.open.append(Scheduled(0.0, Message(0.0, payload, b"{}", 0, index, True)))
+        receipts.open.append(Scheduled(0.0, Message(0.0, payload, b"{}", 0, index, True), 0.0))
     return receipts, ledger, meter
 
 
@@ -28,7 +30,7 @@ def bits(lines: set[int]) -> int:
 
 
 def acknowledged(ledger: Ledger) -> int:
-    return ledger.acknowledged[("c", "x")].cdn if ledger.acknowledged else 0
+    return sum(part.acknowledged.cdn for entry in ledger.entries() for part in entry.parts)
 
 
 @given(st.data())
@@ -59,6 +61,53 @@ def test_a_preamble_is_a_line_and_no_message(lines: int, data: st.DataObject) ->
     assert receipts.read(msgspec.json.encode(summary)) is True
     assert acknowledged(ledger) == bits({number - 1 for number in range(2, lines + 2)} - {b - 1 for b in bad})
     assert (meter.acknowledged, meter.rejected, meter.unknown) == (lines - len(bad), len(bad), 0)
+
+
+@given(st.data())
+def test_broken_lines_among_good_ones_are_told_apart_without_being_named(data: st.DataObject) -> None:
+    """More of them than a summary names; good ones are booked with the receipt that covers them."""
+    kinds = data.draw(st.lists(st.sampled_from(["good", "broken", "blank"]), min_size=1, max_size=40))
+    receipts, ledger, meter = written(0)
+    for index, kind in enumerate(kinds):
+        payload = StatsPayload(f"t{index}", "c", "x", 1, 0, 1 << index, 10**6)
+        good = Scheduled(0.0, Message(0.0, payload, b"{}", 0, index, True), 0.0)
+        receipts.open.append(good if kind == "good" else Junk(b"", blank=kind == "blank"))
+    good_lines = {number for number, kind in enumerate(kinds, 1) if kind == "good"}
+    for step in sorted(data.draw(st.sets(st.integers(0, len(kinds))))):
+        receipts.receipt(step, kinds[:step].count("broken"))
+        assert acknowledged(ledger) == bits({number for number in good_lines if number <= step})
+    summary = {"accepted": len(good_lines), "rejected": kinds.count("broken"), "errors": []}
+    assert receipts.read(msgspec.json.encode(summary)) is True
+    assert acknowledged(ledger) == bits(good_lines)
+    assert (meter.acknowledged, meter.rejected, meter.unknown) == (len(good_lines), 0, 0)
+    assert meter.errors == {}
+
+
+def test_a_broken_line_that_is_accepted_is_an_error() -> None:
+    receipts, _, meter = written(3)
+    receipts.open.insert(1, Junk(b"{"))
+    receipts.finish(0, [], 4)
+    assert meter.errors["broken"] == 1
+    assert meter.acknowledged == 0 or meter.unknown == 3
+
+
+@pytest.mark.parametrize("status", [409, 503])
+def test_a_problem_on_the_way_that_may_pass_is_told_from_one_that_does_not(status: int) -> None:
+    receipts, _, meter = written(5)
+    problem = {
+        "committed": 2,
+        "accepted": 2,
+        "rejected": 0,
+        "errors": [],
+        "status": status,
+        "title": "t",
+        "detail": "d",
+    }
+    with pytest.raises(Again, match=str(status)):
+        receipts.read(msgspec.json.encode(problem))
+    with pytest.raises(Refusal, match="422"):
+        receipts.read(msgspec.json.encode({**problem, "status": 422}))
+    assert meter.acknowledged == 0
 
 
 @given(st.integers(1, 30), st.data())

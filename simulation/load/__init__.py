@@ -1,0 +1,1 @@
+"""Sending: each message at its moment, whatever the collector does."""

@@ -1,0 +1,1 @@
+"""What devices send, and when: pure and seeded."""

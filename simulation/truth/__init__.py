@@ -1,0 +1,1 @@
+"""What was acknowledged, and whether the collector shows it."""
