@@ -67,7 +67,7 @@ def drill_down(
     search = _Search(view, frozenset(condition.dimension for condition in fixed), min_support, depth)
     search.explore()
     tree = search.grow(view, frozenset(), depth)
-    answer = search.answer()
+    answer = search.answer(tree)
     return Found(view, tree, [*answer, *(path for path in search.ranked() if path not in answer)], len(answer))
 
 
@@ -82,6 +82,7 @@ class _Search:
         self.value: dict[Path, float] = {}
         self.significant: set[Path] = set()
         self.pairs = _pairs(root)
+        self.together = 1
 
     def explore(self) -> None:
         """Look at conditions, then at pairs of the best, then at what can be added to these."""
@@ -119,9 +120,7 @@ class _Search:
 
     def _surviving(self, view: View, splits: list[Split]) -> list[Split]:
         """Those that may be shown."""
-        return [
-            split for split in splits if split.q_value <= LEVEL and self._enough(split, view) and split.low > 1
-        ]
+        return [split for split in splits if split.q_value <= LEVEL and self._enough(split, view) and split.low > 1]
 
     def _enough(self, split: Split, view: View) -> bool:
         return split.hot >= max(FEW_HOT, self.min_support * view.hot_count)
@@ -129,7 +128,7 @@ class _Search:
     def explains(self, split: Split) -> float:
         """How much the path that ends with this split explains of all there is: against everything outside of it."""
         sessions, hot = self.root.count, self.root.hot_count
-        if split.within and split.at in self.pairs:
+        if split.of_parts and split.at in self.pairs:
             sessions, hot = self.pairs[split.at]
         outside = max(0, sessions - split.sessions)
         against = msgspec.structs.replace(
@@ -144,24 +143,22 @@ class _Search:
         """All paths that were found, best first; of those that explain as much the shorter one."""
         return sorted(self.value, key=lambda path: (-self.value[path], len(path)))
 
-    def answer(self) -> list[Path]:
-        """The path that explains most, or the values of a dimension that do together."""
-        ranked = [next((path for path in self.ranked() if self.needed(path)), None)]
-        if ranked[0] is None:
+    def answer(self, tree: list[Branch]) -> list[Path]:
+        """What explains most: along the best nodes of the tree, or the values of one dimension that do together."""
+        if not tree:
             return []
-        chosen = self._set(self.root, self._splits(self.root, frozenset()), self.value[ranked[0]])
-        return [frozenset({split.condition}) for split in chosen] or ranked[:1]
-
-    def needed(self, path: Path) -> bool:
-        """Whether each condition of a path is significant where the others hold."""
-        for condition in path:
-            view = self.root
-            rest = path - {condition}
-            for other in rest:
-                view = view.narrow(other)
-            if not any(split.condition == condition for split in self._surviving(view, self._splits(view, rest))):
-                return False
-        return True
+        first = tree[0].split.condition
+        values = [branch.split.condition for branch in tree[: self.together]]
+        if len(values) > 1:
+            return [frozenset({value}) for value in values]
+        best, path, value = frozenset({first}), frozenset[Condition](), 0.0
+        while tree:
+            path |= {tree[0].split.condition}
+            worth = self.explains(tree[0].split)
+            if worth > value:
+                best, value = path, worth
+            tree = tree[0].children
+        return [best]
 
     def grow(self, view: View, path: Path, depth: int) -> list[Branch]:
         """The nodes below a node, best first."""
@@ -173,7 +170,10 @@ class _Search:
             if not surviving:
                 break
             best = max(surviving, key=lambda split: (self._promise(split, path), self.explains(split)))
-            for split in self._set(rest, splits, self._promise(best, path)) or [best]:
+            chosen = self._set(rest, splits, self._promise(best, path)) or [best]
+            if not path and not branches:
+                self.together = len(chosen)
+            for split in chosen:
                 inside = view.narrow(split.condition, split.at)
                 children = self.grow(inside, path | {split.condition}, depth - 1)
                 branches.append(Branch(split=split, above=view, view=inside, children=children))
@@ -232,8 +232,6 @@ def _alone(splits: list[Split], view: View) -> Iterator[Split]:
     together = _together(splits)
     outside, outside_hot = view.count - together.sessions, view.hot_count - together.hot
     for split in splits:
-        one = msgspec.structs.replace(
-            split, outside_sessions=outside, outside_hot=outside_hot, test_sessions=outside
-        )
+        one = msgspec.structs.replace(split, outside_sessions=outside, outside_hot=outside_hot, test_sessions=outside)
         one.test()
         yield one

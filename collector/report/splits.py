@@ -7,14 +7,14 @@ taken that explains most, and its p-value is multiplied by how many thresholds w
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from collector.report.columns import Floats, Ints, Names, plain
 from collector.report.model import Condition, Scalar
-from collector.report.statistics import fisher, more_than_its_time, risk_ratio_low, smallest_p
+from collector.report.statistics import fisher, more_than_chances, more_than_its_time, risk_ratio_low, smallest_p
 from collector.report.table import Measured, View, added
 
 LEVEL = 0.05
@@ -39,7 +39,9 @@ class Split(msgspec.Struct, kw_only=True):
     test_sessions: int
     """Outside, each session once, for the test."""
     within: bool = False
-    """It is of a part of sessions."""
+    """It takes a part of a session; others may be outside."""
+    of_parts: bool = False
+    """What is inside are parts of sessions, by this condition or one before it."""
     p_value: float = 1.0
     q_value: float = 1.0
 
@@ -78,6 +80,11 @@ class Counts(msgspec.Struct):
     """
     hot_time: Floats | None = None
     time: Floats | None = None
+    expected: Floats | None = None
+    """Of whole sessions: how many would be hot if that only depended on the number of samples, and the variance of the
+    difference.
+    """
+    spread: Floats | None = None
 
     def scores(self, hot: int) -> Floats:
         """How much each explains of so many hot sessions: the log of the risk ratio's lower bound, times the share of
@@ -93,6 +100,8 @@ class Counts(msgspec.Struct):
             return 1.0
         outside_hot = round(int(self.outside_hot[at]) / outside * test_sessions)
         p_value = fisher(int(self.hot[at]), sessions, outside_hot, test_sessions)
+        if self.expected is not None and self.spread is not None:
+            p_value = max(p_value, more_than_chances(int(self.hot[at]), self.expected[at], self.spread[at]))
         if self.timed is None or self.hot_time is None or self.time is None:
             return p_value
         timed = max(1, int(self.timed[at]))
@@ -109,6 +118,7 @@ class Counts(msgspec.Struct):
             outside_hot=int(self.outside_hot[at]),
             test_sessions=int(self.test_sessions[at]),
             within=self.timed is not None,
+            of_parts=self.timed is not None or view.event is not None or view.chosen is not None,
         )
 
 
@@ -184,7 +194,23 @@ def _names_of_sessions(view: View, names: Names) -> Counts:
     sessions = added(codes[said], view.sessions[said], count)
     hot = added(codes[said], view.hot[said], count)
     outside = view.count - sessions
-    return Counts(sessions, hot, outside, view.hot_count - hot, outside)
+    counts = Counts(sessions, hot, outside, view.hot_count - hot, outside)
+    chances = view.chances()
+    if chances is not None:
+        spread = chances * (1 - chances)
+        _expect(
+            counts,
+            np.bincount(codes[said], chances[said], count),
+            np.bincount(codes[said], spread[said], count),
+            spread,
+        )
+    return counts
+
+
+def _expect(counts: Counts, expected: Floats, inside: Floats, every: Floats) -> None:
+    """Set what is expected; the variance is that of inside minus outside, given the sum."""
+    total = every.sum()
+    counts.expected, counts.spread = expected, inside * (total - inside) / max(total, 1e-300)
 
 
 def _parts(view: View, codes: Ints, places: Ints, measured: Measured, count: int) -> Counts:
@@ -206,7 +232,9 @@ def _parts(view: View, codes: Ints, places: Ints, measured: Measured, count: int
         sessions,
         added(code, view.table.is_hot(inside, view.at).astype(np.int64), count),
         outside,
-        int(view.hot[known].sum()) - added(code, view.hot[place], count) + added(code, hot_rest.astype(np.int64), count),
+        int(view.hot[known].sum())
+        - added(code, view.hot[place], count)
+        + added(code, hot_rest.astype(np.int64), count),
         outside,
         *_times(view.at, code, inside, around, count),
     )
@@ -270,15 +298,28 @@ class _Whole:
         self._sessions = added(self._value, view.sessions[said], len(self.values))
         self._hot = added(self._value, view.hot[said], len(self.values))
         self._view = view
+        self._chances = view.chances()
+        if self._chances is not None:
+            spread = self._chances * (1 - self._chances)
+            self._spread = spread
+            self._expected, self._inside = (
+                np.bincount(self._value, each[said], len(self.values)) for each in (self._chances, spread)
+            )
 
     def counts(self, op: Literal[">", "<="], cuts: Floats) -> Counts:
         """Of each threshold of these, ascending ones."""
         at = np.searchsorted(self.values, cuts, side="right")
-        sessions, hot = (np.concatenate(([0], np.cumsum(each)))[at] for each in (self._sessions, self._hot))
-        if op == ">":
-            sessions, hot = self._sessions.sum() - sessions, self._hot.sum() - hot
+
+        def beside(each: Ints | Floats) -> Any:
+            up_to = np.concatenate(([0], np.cumsum(each)))[at]
+            return each.sum() - up_to if op == ">" else up_to
+
+        sessions, hot = beside(self._sessions), beside(self._hot)
         outside = self._view.count - sessions
-        return Counts(sessions, hot, outside, self._view.hot_count - hot, outside)
+        counts = Counts(sessions, hot, outside, self._view.hot_count - hot, outside)
+        if self._chances is not None:
+            _expect(counts, beside(self._expected), beside(self._inside), self._spread)
+        return counts
 
 
 class _InPart:
@@ -340,9 +381,7 @@ class _InPart:
 
         sessions = whole_numbers(np.ones(len(place), np.int64))
         outside = self._known - sessions + whole_numbers(some.astype(np.int64))
-        outside_hot = (
-            self._known_hot - whole_numbers(view.hot[place]) + whole_numbers(hot_rest.astype(np.int64))
-        )
+        outside_hot = self._known_hot - whole_numbers(view.hot[place]) + whole_numbers(hot_rest.astype(np.int64))
         return Counts(
             sessions,
             whole_numbers(view.table.is_hot(inside, view.at).astype(np.int64)),

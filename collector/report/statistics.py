@@ -18,6 +18,7 @@ from collector.report.columns import Floats, Ints
 Z95 = 1.959964
 """Of a two-sided 95 % interval."""
 _NEGLIGIBLE = 1e-12
+_HIGHEST_RATE = 1e9
 
 
 def fisher(hot_in: int, sessions_in: int, hot_out: int, sessions_out: int) -> float:
@@ -27,9 +28,7 @@ def fisher(hot_in: int, sessions_in: int, hot_out: int, sessions_out: int) -> fl
     sessions, hot = sessions_in + sessions_out, hot_in + hot_out
     if hot_in * sessions <= hot * sessions_in:
         return 1.0
-    term = math.exp(
-        _log_choose(sessions_in, hot_in) + _log_choose(sessions_out, hot_out) - _log_choose(sessions, hot)
-    )
+    term = math.exp(_log_choose(sessions_in, hot_in) + _log_choose(sessions_out, hot_out) - _log_choose(sessions, hot))
     tail = term  # from here on terms fall
     for more in range(hot_in, min(sessions_in, hot)):
         term *= (sessions_in - more) * (hot - more) / ((more + 1) * (sessions_out - hot + more + 1))
@@ -64,6 +63,29 @@ def more_than_its_time(hot_share: float, time_share: float, sessions: int) -> fl
     if hot_share < 1:
         divergence += (1 - hot_share) * math.log((1 - hot_share) / (1 - time_share))
     return min(1.0, 2 * math.exp(-sessions * divergence))
+
+
+def chances(samples: Ints, hot: int) -> Floats:
+    """For each session the probability that it has a sample over the threshold if all samples were alike, so that it
+    only depends on how many there are; together they come to so many hot sessions.
+    """
+    low, high = 0.0, 1.0
+    while np.expm1(-high * samples).sum() > -hot and high < _HIGHEST_RATE:
+        low, high = high, high * 4
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.expm1(-middle * samples).sum() > -hot else (low, middle)
+    found: Floats = -np.expm1(-high * samples)
+    return found
+
+
+def more_than_chances(hot: float, expected: float, spread: float) -> float:
+    """The p-value, both sides, of so many hot sessions where `expected` were, by a score test; `spread` is the
+    variance of the difference.
+    """
+    if hot <= expected or spread <= 0:
+        return 1.0
+    return math.erfc((hot - expected) / math.sqrt(2 * spread))
 
 
 def wilson(hot: Floats, sessions: Floats, z: float = Z95) -> tuple[Floats, Floats]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from collector.report.columns import Bools, Columns, Floats, Ints
 from collector.report.model import Condition, Statistic
+from collector.report.statistics import chances
 
 
 class Measured(msgspec.Struct):
@@ -152,6 +153,14 @@ class View(msgspec.Struct):
     def threshold(self) -> float:
         """Over which a session is hot here."""
         return self.table.thresholds[self.at]
+
+    def chances(self) -> Floats | None:
+        """Of each row, the probability to be hot by its number of samples alone; None where that is not known, or the
+        statistic does not grow with it.
+        """
+        if self.table.statistic != "max" or not self.measured.samples.any():
+            return None
+        return chances(self.measured.samples, self.hot_count)
 
     def places(self) -> Ints:
         """Where each row of the table is in the view, -1 where it is not."""
