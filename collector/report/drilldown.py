@@ -83,6 +83,7 @@ class _Search:
         self.significant: set[Path] = set()
         self.pairs = _pairs(root)
         self.together = 1
+        self._below: dict[tuple[Path, int], list[Split]] = {}
 
     def explore(self) -> None:
         """Look at conditions, then at pairs of the best, then at what can be added to these."""
@@ -90,7 +91,7 @@ class _Search:
         for _ in range(self.depth):
             longer: dict[Path, tuple[View, Split]] = {}
             for path, view in beam:
-                splits = self._splits(view, path)
+                splits = self._splits_below(view, path)
                 sound = {id(split) for split in self._surviving(view, splits)}
                 for split in splits:
                     key = path | {split.condition}
@@ -107,6 +108,13 @@ class _Search:
                 return
             best = sorted(longer, key=lambda path: -self.value[path])[:BEAM]
             beam = [(path, longer[path][0].narrow(longer[path][1].condition, longer[path][1].at)) for path in best]
+
+    def _splits_below(self, view: View, path: Path) -> list[Split]:
+        """Those of a path's own view, computed once."""
+        key = path, view.at
+        if key not in self._below:
+            self._below[key] = self._splits(view, path)
+        return self._below[key]
 
     def _splits(self, view: View, path: Path) -> list[Split]:
         """The conditions that a node can be narrowed by, tested."""
@@ -165,7 +173,7 @@ class _Search:
         branches: list[Branch] = []
         rest = view
         while depth and len(branches) < SIBLINGS:
-            splits = self._splits(rest, path)
+            splits = self._splits(rest, path) if branches else self._splits_below(rest, path)
             surviving = self._surviving(rest, splits)
             if not surviving:
                 break

@@ -432,6 +432,8 @@ def _of_numbers(view: View, dimension: str, numbers: _Whole | _InPart) -> Splits
         if scores[best] <= 0:
             continue
         p_value = min(1.0, counts.p_value(best) * len(coarse))
+        if p_value > LEVEL:
+            continue
         # Moved to the value that fits best between its neighbours: the test was for the place, not for the digits.
         low = coarse[best - 1] if best else -np.inf
         high = coarse[best + 1] if best + 1 < len(coarse) else np.inf

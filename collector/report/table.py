@@ -7,6 +7,8 @@ sessions which are alike, some of them hot; such a row has no parts. Where there
 have spans.
 """
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
@@ -136,6 +138,7 @@ class View(msgspec.Struct):
     """The event that it is about."""
     left_out: frozenset[str] = frozenset()
     """Events that are not looked at, for something else names them already."""
+    _chances: Floats | None = None
     chosen: Ints | None = None
     """Where a condition was on what events said: the spans, by their number, that fulfil it."""
 
@@ -158,9 +161,12 @@ class View(msgspec.Struct):
         """Of each row, the probability to be hot by its number of samples alone; None where that is not known, or the
         statistic does not grow with it.
         """
-        if self.table.statistic != "max" or not self.measured.samples.any():
-            return None
-        return chances(self.measured.samples, self.hot_count)
+        if self._chances is None and self.table.statistic == "max" and self.measured.samples.any():
+            self._chances = chances(self.measured.samples, self.hot_count)
+        return self._chances
+
+    def _like(self, **changed: Any) -> "View":
+        return msgspec.structs.replace(self, _chances=None, **changed)
 
     def places(self) -> Ints:
         """Where each row of the table is in the view, -1 where it is not."""
@@ -238,8 +244,7 @@ class View(msgspec.Struct):
         return every[numbers]
 
     def _of(self, kept: Bools) -> "View":
-        view = msgspec.structs.replace(
-            self,
+        view = self._like(
             rows=self.rows[kept],
             sessions=self.sessions[kept],
             hot=self.hot[kept],
@@ -256,10 +261,10 @@ class View(msgspec.Struct):
         untouched = np.ones(len(self.rows), np.bool_)
         untouched[places] = False
         hot = np.where(untouched, self.hot, self.table.is_hot(left, self.at))
-        return msgspec.structs.replace(self, measured=left, hot=hot.astype(np.int64))._of(kept)
+        return self._like(measured=left, hot=hot.astype(np.int64))._of(kept)
 
     def _during(self, event: str, at: int) -> "View":
-        view = msgspec.structs.replace(self, event=event, at=at)
+        view = self._like(event=event, at=at)
         if self.chosen is not None:
             numbers, spans = self.spans()
             kept = view._wanted()[spans.event]
@@ -281,8 +286,7 @@ class View(msgspec.Struct):
 
     def _with(self, places: Ints, measured: Measured) -> "View":
         """These rows, with what was measured of them in part."""
-        return msgspec.structs.replace(
-            self,
+        return self._like(
             rows=self.rows[places],
             sessions=np.ones(len(places), np.int64),
             hot=self.table.is_hot(measured, self.at).astype(np.int64),
