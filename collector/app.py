@@ -23,6 +23,7 @@ from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
 from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
+from collector.routes.reports import get_cpu_report
 from collector.routes.responses import PROBLEM_JSON
 from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
@@ -52,7 +53,7 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         finally:
             await service.stop()
 
-    handlers = [get_stats, get_hour, get_hours, get_session, get_stream, live, ready, metrics]
+    handlers = [get_stats, get_hour, get_hours, get_session, get_cpu_report, get_stream, live, ready, metrics]
     app = _App(
         raw,
         route_handlers=[*handlers, *docs_handlers(lambda: document(handlers))],

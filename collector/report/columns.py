@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 import msgspec
 import numpy as np
@@ -99,7 +100,7 @@ def _name_few(columns: Columns, dimension: str) -> None:
     names.values += [plain(float(number)) for number in distinct]
 
 
-def is_number(value: Scalar) -> bool:
+def is_number(value: Scalar) -> TypeGuard[int | float]:
     """Numbers that can be compared; true and false are names."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

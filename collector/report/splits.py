@@ -15,7 +15,7 @@ import numpy as np
 from collector.report.columns import Floats, Ints, Names, plain
 from collector.report.model import Condition, Scalar
 from collector.report.statistics import fisher, more_than_chances, more_than_its_time, risk_ratio_low, smallest_p
-from collector.report.table import Measured, View, added
+from collector.report.table import UNNAMED, Measured, View, added, summed
 
 LEVEL = 0.05
 """Of the test: the share of false nodes among those of a level that is put up with."""
@@ -200,8 +200,8 @@ def _names_of_sessions(view: View, names: Names) -> Counts:
         spread = chances * (1 - chances)
         _expect(
             counts,
-            np.bincount(codes[said], chances[said], count),
-            np.bincount(codes[said], spread[said], count),
+            summed(codes[said], chances[said], count),
+            summed(codes[said], spread[said], count),
             spread,
         )
     return counts
@@ -227,14 +227,12 @@ def _parts(view: View, codes: Ints, places: Ints, measured: Measured, count: int
     some = rest.samples > 0
     hot_rest = some & view.table.is_hot(rest, view.at)
     sessions = np.bincount(code, minlength=count)
-    outside = int(known.sum()) - sessions + added(code, some.astype(np.int64), count)
+    outside = int(known.sum()) - sessions + added(code, some, count)
     return Counts(
         sessions,
-        added(code, view.table.is_hot(inside, view.at).astype(np.int64), count),
+        added(code, view.table.is_hot(inside, view.at), count),
         outside,
-        int(view.hot[known].sum())
-        - added(code, view.hot[place], count)
-        + added(code, hot_rest.astype(np.int64), count),
+        int(view.hot[known].sum()) - added(code, view.hot[place], count) + added(code, hot_rest, count),
         outside,
         *_times(view.at, code, inside, around, count),
     )
@@ -246,7 +244,7 @@ def _times(at: int, code: Ints, inside: Measured, around: Measured, count: int) 
     inside, around, code = inside.at(timed), around.at(timed), code[timed]
     hot_time = np.minimum(1.0, inside.over[at] / np.maximum(1, around.over[at]))
     time = np.minimum(1.0, inside.samples / np.maximum(1, around.samples))
-    return np.bincount(code, minlength=count), np.bincount(code, hot_time, count), np.bincount(code, time, count)
+    return np.bincount(code, minlength=count), summed(code, hot_time, count), summed(code, time, count)
 
 
 # Events
@@ -277,7 +275,9 @@ def _of_events(view: View) -> Splits:
             hot_rest = some & view.table.is_hot(rest, at)
             outside_hot = added(parts.event, hot_rest.astype(np.int64), len(events))
         times = _times(at, parts.event, parts.measured, around, len(events))
-        counts = Counts(sessions, hot, outside, outside_hot, test_sessions, *times)
+        # What has no name of its own is only outside of others.
+        listed = np.where(np.array([event not in UNNAMED for event in events]), hot, 0)
+        counts = Counts(sessions, listed, outside, outside_hot, test_sessions, *times)
         splits = _tested(msgspec.structs.replace(view, at=at), "event", list(events), counts)
         found += splits.found
         tests += splits.tests

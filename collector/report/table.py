@@ -17,6 +17,11 @@ from collector.report.model import Condition, Statistic
 from collector.report.statistics import chances
 
 
+NO_EVENT, OTHER_EVENTS = "", "(others)"
+UNNAMED = frozenset({NO_EVENT, OTHER_EVENTS})
+"""Events that are none, and those past the ones that are told apart."""
+
+
 class Measured(msgspec.Struct):
     """Samples of each row, added up."""
 
@@ -25,20 +30,28 @@ class Measured(msgspec.Struct):
     """The sum of their CPU."""
     over: Ints
     """How many were over each threshold of the table: [threshold, row]."""
+    highest: Floats | None = None
+    """The highest; None where nobody asks."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def at(self, rows: Ints | Bools) -> "Measured":
         """Of these rows."""
-        return Measured(self.samples[rows], self.total[rows], self.over[:, rows])
+        highest = None if self.highest is None else self.highest[rows]
+        return Measured(self.samples[rows], self.total[rows], self.over[:, rows], highest)
 
     def by(self, groups: Ints, count: int) -> "Measured":
         """Added up by group, 0 to `count` - 1."""
+        highest = None
+        if self.highest is not None:
+            highest = np.zeros(count)
+            np.maximum.at(highest, groups, self.highest)
         return Measured(
             added(groups, self.samples, count),
-            np.bincount(groups, self.total, count),
+            summed(groups, self.total, count),
             np.stack([added(groups, over, count) for over in self.over]),
+            highest,
         )
 
     def minus(self, other: "Measured") -> "Measured":
@@ -47,21 +60,27 @@ class Measured(msgspec.Struct):
             np.maximum(0, self.samples - other.samples),
             self.total - other.total,
             np.maximum(0, self.over - other.over),
+            self.highest,
         )
 
 
-def added(groups: Ints, numbers: Ints, count: int) -> Ints:
+def summed(groups: Ints, numbers: Ints | Floats, count: int) -> Floats:
     """Sums by group."""
+    return np.bincount(groups, numbers, count).astype(np.float64)
+
+
+def added(groups: Ints, numbers: Ints | Bools, count: int) -> Ints:
+    """Sums of whole numbers by group."""
     return np.bincount(groups, numbers, count).astype(np.int64)
 
 
 def nothing(rows: int, thresholds: int = 1) -> Measured:
     """Of rows that nothing was measured of."""
-    return Measured(np.zeros(rows, np.int64), np.zeros(rows), np.zeros((thresholds, rows), np.int64))
+    return Measured(np.zeros(rows, np.int64), np.zeros(rows), np.zeros((thresholds, rows), np.int64), np.zeros(rows))
 
 
 class Parts(msgspec.Struct):
-    """What was measured in parts of sessions: of which one, during which event (by its code), and what was said then."""
+    """What was measured in parts of sessions: of which, during which event (by its code), and what was said then."""
 
     row: Ints
     event: Ints
@@ -96,12 +115,13 @@ class Table(msgspec.Struct, kw_only=True):
         """Whether the statistic is strictly over the threshold, by row. p95 is the least sample which at least 95 % of
         the samples do not exceed.
         """
-        over = measured.over[at]
-        if self.statistic == "max":
-            return over > 0
+        over: Ints = measured.over[at]
+        hot: Bools = over > 0
         if self.statistic == "mean":
-            return measured.total > self.thresholds[at] * measured.samples
-        return 20 * over > measured.samples
+            hot = measured.total > self.thresholds[at] * measured.samples
+        elif self.statistic == "p95":
+            hot = 20 * over > measured.samples
+        return hot
 
 
 def no_parts(thresholds: int = 1) -> Parts:
@@ -219,8 +239,8 @@ class View(msgspec.Struct):
         """What is left when these are taken out: sessions, or what was measured in them meanwhile."""
         if condition.dimension == "event":
             parts = self.parts()
-            taken = np.flatnonzero(np.array([event == condition.value for event in self.table.events])[parts.event])
-            left = self._less(parts.row[taken], parts.measured.at(taken), np.ones(len(self.rows), np.bool_))
+            during = np.array([event == condition.value for event in self.table.events])[parts.event]
+            left = self._less(parts.row[during], parts.measured.at(during), np.ones(len(self.rows), np.bool_))
             left.left_out = self.left_out | {str(condition.value)}
             return left
         if condition.dimension in self.table.spans.columns:
@@ -304,3 +324,10 @@ def _among(numbers: Ints, row_of: Ints, view: View) -> Ints:
 def whole(table: Table) -> View:
     """All of it."""
     return View(table, np.arange(len(table.sessions)), table.sessions, table.hot, table.measured, 0)
+
+
+def shares_of_time(inside: Measured, around: Measured, at: int) -> tuple[float, float]:
+    """Which share of the samples over the threshold, and of all samples, is inside."""
+    over, samples = int(around.over[at].sum()), int(around.samples.sum())
+    hot = int(inside.over[at].sum()) / over if over else 0.0
+    return hot, (int(inside.samples.sum()) / samples if samples else 0.0)

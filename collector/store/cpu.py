@@ -8,13 +8,12 @@ session's rows from the bucket on that changed first are made again.
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-import msgspec
+from collector.report.measurements import Known, Measurements, PartColumns, Sought, Window
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
-from collector.store.transaction import Connection
+from collector.store.transaction import Connection, as_json
 from collector.store.translate import translating
 
 STEP_SESSIONS = (64, 4096)
@@ -98,52 +97,6 @@ class Refresh:
         return len(ids)
 
 
-class Window(msgspec.Struct, frozen=True):
-    """From a bucket's begin to another's, and three thresholds, ascending; infinity where there are fewer."""
-
-    since: datetime
-    until: datetime
-    over: tuple[float, float, float]
-
-    def parameters(self) -> dict[str, Any]:
-        """Of the queries."""
-        over_1, over_2, over_3 = self.over
-        return {"from": self.since, "to": self.until, "over_1": over_1, "over_2": over_2, "over_3": over_3}
-
-
-class PartColumns(msgspec.Struct):
-    """What was measured of sessions by event and layer, a list a column; `over` by threshold."""
-
-    session: list[int]
-    event: list[int]
-    layer: list[int]
-    samples: list[int]
-    total: list[float]
-    highest: list[float]
-    pieces: list[int]
-    over: list[list[int]]
-
-
-class Measurements(msgspec.Struct):
-    """What a window has: parts; names of events; by session its version and its properties, JSON; and of some sessions
-    (None: all) their parts by what the events said: session, event, properties, samples, total, highest, over.
-    """
-
-    parts: PartColumns
-    events: dict[int, str]
-    facts: dict[int, tuple[str | None, str]]
-    looked_into: list[int] | None
-    spans: list[tuple[Any, ...]]
-
-
-class Sought(msgspec.Struct, frozen=True):
-    """The moment of a session's highest sample; of an event's (by its number), or of any."""
-
-    session: int
-    cpu: float
-    event: int | None
-
-
 class CpuReader:
     """Reads session_cpu. Methods raise StoreDown while the database is away, or when it takes too long."""
 
@@ -172,6 +125,14 @@ class CpuReader:
             looked_into,
             spans,
         )
+
+    async def moments(self, window: Window, sought: list[Sought], *, p95: bool) -> list[tuple[int, Known]]:
+        """What is known of sessions, by the number with which they are sought."""
+        if not sought:
+            return []
+        parameters = {**window.parameters(), "sought": as_json(sought), "p95": p95}
+        rows = await fetch(self._pool, "cpu_moments", parameters)
+        return [(number, Known(session, moment, cpu)) for number, session, moment, cpu in rows]
 
 
 async def _rows(connection: Connection, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ from psycopg.rows import TupleRow
 
 from collector.progress import Progress
 from collector.store import sessions
+from collector.store.cpu import CpuReader, Refresh
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
 
@@ -50,19 +51,24 @@ class Store:
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
+        self._sums = make_pool(url, "SET timezone = 'UTC'", max_size=1)
         self.hours = Hours(self._main, self._read)
+        self.cpu_refresh = Refresh(self._sums)
+        self.cpu = CpuReader(self._read)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
         await self._probe.open()
         await self._read.open()
+        await self._sums.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
         await self._probe.close()
         await self._read.close()
+        await self._sums.close()
 
     async def take_stream(self, source: str) -> Progress:
         """Become the owner of a source; returns how far it is committed."""

@@ -158,11 +158,22 @@ WITH chosen AS MATERIALIZED (
     SELECT bucket, id, event_id, layer, count(*), max(cpu), sum(cpu), array_agg(cpu ORDER BY cpu), properties
     FROM made
     GROUP BY bucket, id, event_id, layer, properties
-), said_version AS (
-    SELECT DISTINCT ON (id, bucket) id, cpu_bucket(time) AS bucket, version
+), versions AS MATERIALIZED (
+    SELECT id, cpu_bucket(time) AS bucket, min(version) AS version, max(version) AS other
     FROM gathered
     WHERE version IS NOT NULL AND time >= begins
-    ORDER BY id, bucket, time DESC, seq DESC, version
+    GROUP BY id, cpu_bucket(time)
+), last_version AS (
+    -- Nearly always there is one; else the last.
+    SELECT DISTINCT ON (id, bucket) id, bucket, gathered.version
+    FROM gathered
+    JOIN versions USING (id)
+    WHERE versions.version <> other AND gathered.version IS NOT NULL AND cpu_bucket(time) = bucket
+    ORDER BY id, bucket, time DESC, seq DESC, gathered.version
+), said_version AS (
+    SELECT id, bucket, coalesce(last_version.version, versions.version) AS version
+    FROM versions
+    LEFT JOIN last_version USING (id, bucket)
 ), said_properties AS (
     SELECT id, cpu_bucket(time) AS bucket, cpu_merge(properties ORDER BY time, seq, properties) AS properties
     FROM gathered
@@ -288,3 +299,35 @@ WHERE bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
   AND event_id <> 0
   AND (%(ids)s::bigint[] IS NULL OR session_id = ANY (%(ids)s::bigint[]))
 GROUP BY session_id, event_id, properties;
+
+-- name: cpu_moments
+-- Of sessions that a report lists: their names, the moment of a sample that was the highest (while an event was in force, or ever in the window), and
+-- their 95th percentile where it is asked for. Without session_message, which is kept for less long, the moment is the bucket's begin.
+SELECT sought.number, cpu_session.session, coalesce(moment.time, hot.bucket, %(from)s::timestamptz), p95.cpu
+FROM json_to_recordset(%(sought)s::json) AS sought (number integer, session bigint, event integer, cpu double precision)
+JOIN cpu_session ON cpu_session.id = sought.session
+LEFT JOIN LATERAL (
+    SELECT bucket
+    FROM session_cpu
+    WHERE session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
+      AND (sought.event IS NULL OR event_id = sought.event) AND cpu_max = sought.cpu
+    ORDER BY bucket
+    LIMIT 1
+) AS hot ON true
+LEFT JOIN LATERAL (
+    SELECT time
+    FROM session_message
+    WHERE session_message.session = cpu_session.session AND session_message.cpu = sought.cpu
+      AND time >= hot.bucket AND time < hot.bucket + INTERVAL '5 minutes'
+      AND time >= %(from)s::timestamptz AND time < %(to)s::timestamptz
+    ORDER BY time
+    LIMIT 1
+) AS moment ON true
+LEFT JOIN LATERAL (
+    SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY sample) AS cpu
+    FROM session_cpu
+    CROSS JOIN unnest(session_cpu.cpu) AS sample
+    WHERE %(p95)s::boolean
+      AND session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
+      AND (CASE WHEN sought.event IS NULL THEN layer = 0 ELSE event_id = sought.event AND layer < 2 END)
+) AS p95 ON true;
