@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-
 from collector.errors import Unavailable
 from collector.report.build import Seen, report, views_of, worst_of
 from collector.report.drilldown import Found, drill_down
+from collector.report.exact import exact, wanted
 from collector.report.loading import looked_into, table_of
 from collector.report.measurements import Known, Measurements, Sought, Window
 from collector.report.model import CpuReport
 from collector.report.question import Question
-from collector.store.cpu import CpuReader, Refresh
+from collector.store.cpu import CONDITIONS, CpuReader, Refresh
 
 CATCH_UP_S = 20.0
 """For so long a report waits for the sums, if much has come in; then it is answered 503, and the next one goes on."""
@@ -64,8 +64,22 @@ class Reports:
             window = Window(since, until, _padded(thresholds))
             measured = await self._reader.window(window, looked_into)
             found, ids = await asyncio.to_thread(_drill_down, measured, question, thresholds)
+            found = await self._counted(window, found, ids, question, measured.events)
             known = await self._known(window, found, ids, measured.events)
             return report(found, question, since, until, known)
+
+    async def _counted(
+        self, window: Window, found: Found, ids: list[int], question: Question, events: dict[int, str]
+    ) -> Found:
+        """What was found among some sessions, counted in all of them."""
+        numbers = {name: number for number, name in events.items()}
+        sums = {}
+        for path in wanted(found, question.conditions):
+            said = [condition for condition in path if condition.dimension != "event"]
+            during = [numbers[str(condition.value)] for condition in path if condition.dimension == "event"]
+            if len(said) <= CONDITIONS:
+                sums[path] = await self._reader.inside(window, during[0] if during else None, said)
+        return exact(found, ids, question.conditions, sums)
 
     async def _known(self, window: Window, found: Found, ids: list[int], events: dict[int, str]) -> dict[Seen, Known]:
         """What is to be known of the sessions that are listed."""

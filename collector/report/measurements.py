@@ -44,6 +44,16 @@ class Measurements(msgspec.Struct):
     spans: list[tuple[Any, ...]]
 
 
+class InsideColumns(msgspec.Struct):
+    """What was measured of sessions while conditions were fulfilled, a list a column; `over` by threshold."""
+
+    session: list[int]
+    samples: list[int]
+    total: list[float]
+    highest: list[float]
+    over: list[list[int]]
+
+
 class Sought(msgspec.Struct, frozen=True):
     """A session by its number, and its highest sample; `event`: while this one was in force, by its number."""
 

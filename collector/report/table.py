@@ -16,7 +16,6 @@ from collector.report.columns import Bools, Columns, Floats, Ints
 from collector.report.model import Condition, Statistic
 from collector.report.statistics import chances
 
-
 NO_EVENT, OTHER_EVENTS = "", "(others)"
 UNNAMED = frozenset({NO_EVENT, OTHER_EVENTS})
 """Events that are none, and those past the ones that are told apart."""

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from collector.report.measurements import Known, Measurements, PartColumns, Sought, Window
+from collector.report.columns import text_of
+from collector.report.measurements import InsideColumns, Known, Measurements, PartColumns, Sought, Window
+from collector.report.model import Condition
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, as_json
@@ -19,6 +21,8 @@ from collector.store.translate import translating
 STEP_SESSIONS = (64, 4096)
 """Of a step, at least and at most: as many as take about a second."""
 STEP_S = 1.0
+CONDITIONS = 4
+"""On what an event said, that a query takes."""
 
 # Plans for tables that were made a moment ago rest on guesses, and a nested loop over such a guess can take for ever.
 _SETTINGS = b"SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
@@ -125,6 +129,24 @@ class CpuReader:
             looked_into,
             spans,
         )
+
+    async def inside(self, window: Window, event: int | None, conditions: list[Condition]) -> InsideColumns:
+        """What was measured while an event (its number; None: any) was in force that said what fulfils the conditions,
+        CONDITIONS of them at most.
+        """
+        parameters = {**window.parameters(), "event": event}
+        for slot in range(CONDITIONS):
+            condition = conditions[slot] if slot < len(conditions) else None
+            parameters[f"key_{slot + 1}"] = condition and condition.dimension
+            parameters[f"op_{slot + 1}"] = condition and condition.op
+            parameters[f"value_{slot + 1}"] = condition and text_of(condition.value)
+        with translating():
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute(QUERIES["one_report"])
+                await connection.execute(_REPORT_SETTINGS)
+                rows = await _rows(connection, "cpu_inside", parameters)
+        session, samples, total, highest, *over = [column or [] for column in rows[0]]
+        return InsideColumns(session, samples, total, highest, over)
 
     async def moments(self, window: Window, sought: list[Sought], *, p95: bool) -> list[tuple[int, Known]]:
         """What is known of sessions, by the number with which they are sought."""

@@ -102,6 +102,16 @@ CREATE FUNCTION cpu_scalars(properties jsonb) RETURNS jsonb LANGUAGE sql IMMUTAB
         ) AS scalar
     );
 
+-- Whether properties fulfil a condition; one without a key always holds. Names and numbers are equal where their texts are.
+CREATE FUNCTION cpu_fulfils(properties jsonb, key text, op text, value text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE
+        WHEN key IS NULL THEN true
+        WHEN jsonb_typeof(properties -> key) IS DISTINCT FROM 'number' THEN coalesce(op = '=' AND properties ->> key = value, false)
+        WHEN op = '=' THEN trim_scale((properties -> key)::numeric)::text = value
+        WHEN op = '>' THEN (properties -> key)::numeric > value::numeric
+        ELSE (properties -> key)::numeric <= value::numeric
+    END;
+
 -- Objects, each laid over those before it.
 CREATE AGGREGATE cpu_merge (jsonb) (SFUNC = jsonb_concat, STYPE = jsonb, INITCOND = '{}', PARALLEL = SAFE);
 

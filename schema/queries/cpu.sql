@@ -331,3 +331,24 @@ LEFT JOIN LATERAL (
       AND session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
       AND (CASE WHEN sought.event IS NULL THEN layer = 0 ELSE event_id = sought.event AND layer < 2 END)
 ) AS p95 ON true;
+
+-- name: cpu_inside
+-- A window's samples by session, of those rows that fulfil conditions: an event (null: any), and up to four on what the event said (a key that is null:
+-- none). Columns as arrays, as of cpu_parts.
+WITH inside AS (
+    SELECT session_id, sum(samples)::bigint AS samples, sum(cpu_sum) AS total, max(cpu_max) AS highest,
+           coalesce(sum(samples - width_bucket(%(over_1)s::float, cpu)) FILTER (WHERE cpu_max > %(over_1)s::float), 0)::bigint AS over_1,
+           coalesce(sum(samples - width_bucket(%(over_2)s::float, cpu)) FILTER (WHERE cpu_max > %(over_2)s::float), 0)::bigint AS over_2,
+           coalesce(sum(samples - width_bucket(%(over_3)s::float, cpu)) FILTER (WHERE cpu_max > %(over_3)s::float), 0)::bigint AS over_3
+    FROM session_cpu
+    WHERE bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
+      AND CASE WHEN %(event)s::integer IS NULL THEN event_id <> 0 ELSE event_id = %(event)s::integer END
+      AND cpu_fulfils(properties, %(key_1)s::text, %(op_1)s::text, %(value_1)s::text)
+      AND cpu_fulfils(properties, %(key_2)s::text, %(op_2)s::text, %(value_2)s::text)
+      AND cpu_fulfils(properties, %(key_3)s::text, %(op_3)s::text, %(value_3)s::text)
+      AND cpu_fulfils(properties, %(key_4)s::text, %(op_4)s::text, %(value_4)s::text)
+    GROUP BY session_id
+)
+SELECT array_agg(session_id), array_agg(samples), array_agg(total), array_agg(highest),
+       array_agg(over_1), array_agg(over_2), array_agg(over_3)
+FROM inside;
