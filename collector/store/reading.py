@@ -6,10 +6,12 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from collector.progress import Progress
+from collector.report.model import SessionCpu
 from collector.store import sessions
 from collector.store.cpu import CpuReader, Refresh
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.session_cpu import BANDS, POINTS, session_cpu
 
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
@@ -104,6 +106,18 @@ class Store:
     async def session(self, query: sessions.SessionQuery) -> list[sessions.SessionRow]:
         """A page of a session's messages."""
         return await sessions.page(self._read, query)
+
+    async def session_cpu(
+        self,
+        session: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        points: int = POINTS,
+        bands: int = BANDS,
+    ) -> SessionCpu:
+        """A session's CPU over time, with its events as bands (`store.session_cpu`)."""
+        return await session_cpu(self._read, session, since, until, points=points, bands=bands)
 
     async def unfit(self, schema: int) -> list[str]:
         """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""

@@ -116,11 +116,12 @@ WITH chosen AS MATERIALIZED (
 ), lasting AS MATERIALIZED (
     -- The sample of the very moment of the end is within.
     SELECT id, event, place, phase, time AS since, seq, properties AS begun_with,
-           CASE WHEN phase IS NULL OR end_properties IS NULL THEN properties
-                ELSE coalesce(properties, '{}') || end_properties END AS properties,
+           CASE WHEN phase = 'begin' AND end_properties IS NOT NULL AND end_time < time + INTERVAL '24 hours'
+                THEN coalesce(properties, '{}') || end_properties ELSE properties END AS properties,
            CASE WHEN phase IS NULL THEN least(next_time, time + INTERVAL '60 seconds')
                 ELSE least(end_time + INTERVAL '1 microsecond', time + INTERVAL '24 hours') END AS until,
-           CASE WHEN phase = 'begin' AND end_properties IS NOT NULL THEN end_time END AS late_words_at
+           CASE WHEN phase = 'begin' AND end_properties IS NOT NULL AND end_time < time + INTERVAL '24 hours'
+                THEN end_time END AS late_words_at
     FROM paired
     WHERE phase IS DISTINCT FROM 'end'
 ), covered AS (
