@@ -43,8 +43,9 @@ class Columns(msgspec.Struct):
             if names is not None:
                 codes = [code for code, other in enumerate(names.values) if text_of(other) == text_of(value)]
                 fulfil |= np.isin(names.codes, codes)
-            if is_number(value) and dimension in self.numbers:
-                fulfil |= self.numbers[dimension] == value
+            number = _number_of(value)
+            if number is not None and dimension in self.numbers:
+                fulfil |= self.numbers[dimension] == number
         elif dimension in self.numbers and is_number(value):
             numbers = self.numbers[dimension]
             fulfil = numbers > value if op == ">" else numbers <= value
@@ -98,6 +99,15 @@ def _name_few(columns: Columns, dimension: str) -> None:
     names = columns.names.setdefault(dimension, Names(np.full(len(numbers), -1, np.int64), []))
     names.codes[said] = codes + len(names.values)
     names.values += [plain(float(number)) for number in distinct]
+
+
+def _number_of(value: Scalar) -> float | None:
+    """The number whose text this is."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and text_of(plain(number)) == text_of(value) else None
 
 
 def is_number(value: Scalar) -> TypeGuard[int | float]:

@@ -1,4 +1,4 @@
-"""The drill-down: from a table of sessions to a tree of what the hot ones have in common. One pure function of its input.
+"""The drill-down: from a table of sessions to a tree of what the hot ones have in common. One pure function.
 
 A level is all conditions that the sessions of a node can be narrowed by (`splits`). Those count that survive Benjamini
 and Hochberg's procedure over the level and cover enough of the hot sessions. They are ranked by the log of the risk

@@ -117,11 +117,11 @@ def scalars(properties: str | None) -> dict[str, Scalar]:
         document = _decoder.decode(properties)
     except (msgspec.MsgspecError, RecursionError):
         return {}
-    kept: dict[str, Scalar] = {}
-    for name, value in document.items():
-        if name not in RESERVED and len(name) <= NAME_CHARACTERS and _is_scalar(value):
-            kept[name] = value
-    return kept
+    return {
+        name: value
+        for name, value in document.items()
+        if name not in RESERVED and 0 < len(name) <= NAME_CHARACTERS and _is_scalar(value)
+    }
 
 
 def _is_scalar(value: object) -> TypeGuard[Scalar]:

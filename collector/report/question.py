@@ -2,8 +2,8 @@
 
     hours=12&threshold=30&statistic=max&min_support=0.05&depth=3&version=6.04&event=indexing&where=filename_length>42
 
-`where` may come several times: a key of `properties`, then `=`, `>` or `<=`, then the value; a key that has one of these
-characters is a JSON string, in quotes.
+`where` may come several times: a key of `properties`, then `=`, `>` or `<=`, then the value; a key that has one of
+these characters is a JSON string, in quotes.
 """
 
 import math
@@ -53,8 +53,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
         """Whole buckets that cover what was asked for."""
-        until = self.until or now
-        since = self.since or until - timedelta(hours=self.hours or 0)
+        until = self.until or now + timedelta(milliseconds=1)  # what came in at this moment, too
+        since = self.since or (self.until or now) - timedelta(hours=self.hours or 0)
         return _floor(since), _ceiling(until)
 
     def fixed(self, since: datetime, until: datetime) -> "Question":
@@ -134,7 +134,8 @@ def parse_condition(text: str) -> Condition:
         raise BadRequest(f"where: at most {MAX_CHARACTERS} characters")
     quoted = _QUOTED.match(text)
     found = _OP.search(text, quoted.end() if quoted else 0)
-    if found is None or found.start() == 0 or (quoted and found.start() != quoted.end()):
+    unclosed = text.startswith('"') and quoted is None
+    if found is None or found.start() == 0 or unclosed or (quoted and found.start() != quoted.end()):
         raise BadRequest(f"where: KEY=VALUE, KEY>NUMBER or KEY<=NUMBER; given {text[:40]!r}")
     key = text[: found.start()]
     if quoted:

@@ -1,7 +1,7 @@
 """What the report decides with: tests and bounds for counts of sessions. Pure: no I/O.
 
-Inside and outside are counts of sessions, `hot` of `sessions`. Sources: Fisher's exact test; Wilson (1927) for a share's
-interval; Donner and Zou (2012), "Closed-form confidence intervals for functions of the normal mean and standard
+Inside and outside are counts of sessions, `hot` of `sessions`. Sources: Fisher's exact test; Wilson (1927) for a
+share's interval; Donner and Zou (2012), "Closed-form confidence intervals for functions of the normal mean and standard
 deviation", for the ratio of two shares by the intervals of each (MOVER-R), which unlike the logarithm's holds where
 nothing outside is hot; Benjamini and Hochberg (1995); Tarone (1990) for tests that cannot be significant; Hoeffding
 (1963), theorem 1, for means of bounded variables.

@@ -52,5 +52,5 @@ async def get_cpu_report(
     accepted = request.headers.get("accept", "")
     for media_type, render in RENDERERS.items():
         if media_type in accepted:
-            return Response(render(report).encode(), media_type=f"{media_type}; charset=utf-8", headers=HEADERS)
+            return Response(render(report).encode(), media_type=media_type, headers=HEADERS)
     return Response(msgspec.json.encode(report), media_type="application/json", headers=HEADERS)

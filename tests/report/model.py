@@ -1,4 +1,4 @@
-"""What session_cpu and session_fact have to be, from all messages at once and by the words of the rule: slow and plain."""
+"""What session_cpu and session_fact have to be, from all messages at once, by the words of the rule: slow and plain."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
