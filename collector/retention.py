@@ -58,6 +58,10 @@ class Kept(msgspec.Struct, frozen=True):
         return self.named or self.table
 
 
+_SESSION_IS_GONE = (
+    "session_id NOT IN (SELECT id FROM cpu_session WHERE open_bucket IS NULL OR open_bucket >= now() - %(keep)s)"
+)
+
 KEPT = (
     Kept("payload", "received_at", "payload_retention_days", "payload_columnstore_days", forget="forget_payload"),
     Kept(
@@ -67,6 +71,10 @@ KEPT = (
     ),
     Kept("session_message", "time", "session_retention_days", "session_columnstore_days"),
     Kept("session_log", "logged_at", "session_retention_days", changing=True),
+    Kept("session_cpu", "bucket", "cpu_retention_days", "cpu_columnstore_days"),
+    # What a session said holds until it says something else, so the last of it stays for as long as the session.
+    Kept("session_fact", "bucket", "cpu_retention_days", only=_SESSION_IS_GONE),
+    Kept("cpu_session", "open_bucket", "cpu_retention_days", only="dirty_since IS NULL", changing=True),
     Kept("hit", "received_at", "hit_retention_days", "hit_columnstore_days"),
     Kept("analytics_hour", "hour", "analytics_retention_days", changing=True),
     Kept("analytics_user", "hour", "user_retention_days"),

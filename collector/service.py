@@ -17,6 +17,7 @@ from collector.migrate import migrations
 from collector.patience import LOOK_EVERY_S, Patience
 from collector.queue import committer_of, consumer_of
 from collector.readiness import Readiness
+from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
 from collector.store.reading import Store
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
 """At most; four times while a key is remembered, if that is shorter."""
+REFRESH_S = 60.0
+"""Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
 
 
 class Stream(Protocol):
@@ -83,6 +86,7 @@ class Service:
         self.leaving = False
         self.draining = False
         self._clock = clock
+        self.reports = Reports(self.store.cpu_refresh, self.store.cpu, clock)
         self._readiness = Readiness(url, migrations()[-1].version)
         self.patience = Patience(settings.line_s)
         self.guard = Guard(url, self._revoke) if settings.api_keys == "on" else None
@@ -112,7 +116,8 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        self._tasks = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._look())]
+        running = self._keep_house(), self._keep_sums(), self._look()
+        self._tasks = [asyncio.create_task(task) for task in running]
         if self.guard is not None:
             self.guard.start()
         if self._consumer is not None:
@@ -211,3 +216,9 @@ class Service:
                 gone = await keep_house(self.url)
                 if gone is not None:
                     log.info("housekeeping", **gone)
+
+    async def _keep_sums(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            with contextlib.suppress(StoreError):
+                await self.store.cpu_refresh.keep_up()

@@ -115,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Days for which messages of /sessions are kept; older ones are not taken any more."""
     session_columnstore_days: Days | Literal["never"] = 1.0
     """Days after which messages of /sessions become columnar, or `never`; TimescaleDB only."""
+    cpu_retention_days: Days | Literal["forever"] = 90.0
+    """Days for which the sums behind the CPU report are kept, or `forever`."""
+    cpu_columnstore_days: Days | Literal["never"] = 2.0
+    """Days after which the sums behind the CPU report become columnar, or `never`; TimescaleDB only."""
     hit_retention_days: Days | Literal["forever"] = 30.0
     """Days for which single clicks and impressions are kept, or `forever`; the counts of their hours stay."""
     hit_columnstore_days: Days | Literal["never"] = 1.0

@@ -12,19 +12,24 @@ from litestar.openapi import OpenAPIConfig
 
 from collector import __version__
 from collector.endpoints import KINDS
+from collector.openapi import reading, reports
 from collector.openapi.access import SCHEMES, shared_answers, with_access
 from collector.openapi.ingest import operation
 from collector.openapi.posts import POSTS, tag_of
-from collector.openapi.reading import ANSWERS, PARAMETERS, SAMPLES
 from collector.openapi.schemas import components, one_line
+from collector.report.model import Condition, CpuReport, Node, WorstSession
 from collector.routes.analytics import Hour, Hours
 from collector.routes.sessions import SessionMessage, SessionPage
 from collector.routes.stats import StatsPage, StatsWindow
 from collector.routes.streams import StreamState
 
+PARAMETERS = reading.PARAMETERS | reports.PARAMETERS
+ANSWERS = reading.ANSWERS | reports.ANSWERS
+SAMPLES = reading.SAMPLES | reports.SAMPLES
+
 DESCRIPTION = """
 Devices send measurements; every one is stored before it is acknowledged, and read back as windows of 5 minutes, as
-sessions or as hours.
+sessions, as hours or as a report.
 
 Errors are problem documents (`application/problem+json`, RFC 9457): `detail` says what is wrong and where. Times are
 epoch milliseconds or RFC 3339 with an offset; answers are in UTC.
@@ -42,6 +47,7 @@ TAGS = [
         {"name": tag, "description": f"{kind.message.__name__}: {one_line(kind.message.__doc__ or '')}"}
         for tag, kind in {tag_of(kind): kind for kind in KINDS}.items()
     ),
+    {"name": "reports", "description": "What the measurements say, in sentences."},
     {"name": "streams", "description": "How far a stream is stored, to go on after a cut."},
     {"name": "health", "description": "For orchestrators and monitoring."},
 ]
@@ -81,6 +87,10 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
                 SessionMessage,
                 Hours,
                 Hour,
+                CpuReport,
+                Node,
+                Condition,
+                WorstSession,
             ),
         },
     }

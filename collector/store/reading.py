@@ -7,11 +7,14 @@ import msgspec
 
 from collector.errors import StoreDown, StoreError
 from collector.progress import Progress
+from collector.report.model import SessionCpu
 from collector.store import sessions
+from collector.store.cpu import CpuReader, Refresh
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
 from collector.store.probe import Probe
 from collector.store.quarantine import Quarantine
+from collector.store.session_cpu import BANDS, POINTS, session_cpu
 from collector.store.transaction import progress_of
 
 LOCK_TIMEOUT_S = 3
@@ -56,19 +59,24 @@ class Store:
         )
         # As the role that logs in: only that one may end its other connections.
         self._admin = Probe(url, LOCK_TIMEOUT_S, limited=False)
+        self._sums = make_pool(url, "ingest", "SET timezone = 'UTC'", max_size=1)
         self.hours = Hours(self._main, self._read)
         self.quarantine = Quarantine(self._main)
+        self.cpu_refresh = Refresh(self._sums)
+        self.cpu = CpuReader(self._read)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
         await self._read.open()
+        await self._sums.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
         await self._read.close()
         await self._admin.close()
+        await self._sums.close()
 
     async def take_stream(self, source: str, retention: str = "keys") -> Progress:
         """Become the owner of a source; returns how far it is committed."""
@@ -114,3 +122,15 @@ class Store:
     async def keep(self, sources: set[str]) -> None:
         """These sources are in use: their keys are not to be forgotten."""
         await fetch(self._main, "keep_sources", {"sources": msgspec.json.encode(sorted(sources)).decode()})
+
+    async def session_cpu(
+        self,
+        session: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        points: int = POINTS,
+        bands: int = BANDS,
+    ) -> SessionCpu:
+        """A session's CPU over time, with its events as bands (`store.session_cpu`)."""
+        return await session_cpu(self._read, session, since, until, points=points, bands=bands)

@@ -38,6 +38,11 @@ FROM (VALUES
     ('payload_queue',    'SELECT INSERT UPDATE DELETE', '',              'SELECT'),
     ('session_message',  'SELECT INSERT',               'DELETE',        'SELECT'),
     ('session_log',      'SELECT INSERT UPDATE DELETE', '',              ''),
+    ('cpu_dirty',        'SELECT INSERT DELETE',        '',              ''),
+    ('cpu_session',      'SELECT INSERT UPDATE DELETE', '',              'SELECT'),
+    ('cpu_event',        'SELECT INSERT',               '',              'SELECT'),
+    ('session_cpu',      'SELECT INSERT DELETE',        '',              'SELECT'),
+    ('session_fact',     'SELECT INSERT DELETE',        '',              'SELECT'),
     ('api_key',          'SELECT',                      '',              ''),
     ('collector_schema', 'SELECT',                      '',              'SELECT')
 ) AS listed (relation, ingest, without_timescaledb, read)

@@ -107,6 +107,16 @@ def _session(app: App, accept: str | None) -> Answer:
     return answer
 
 
+def _report(app: App, accept: str | None) -> Answer:
+    version = unique("v").encode()
+    hot = [b'{"session":"%b/%d","version":"%b","cpu":%d}' % (version, n, version, n) for n in range(99)]
+    app.stream(hot, path="/sessions")
+    app.stream([b'{"session":"quiet/%d","version":"1","cpu":1}' % n for n in range(99)], path="/sessions")
+    answer = app.get("/reports/cpu", accept)
+    assert version in answer.body
+    return answer
+
+
 def _hours(app: App, accept: str | None) -> Answer:
     _post(app, "/analytics")
     answer = app.get("/analytics/range", accept)
@@ -210,6 +220,9 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/analytics/range", 200, JSON), "JSON", lambda app: _hours(app, None)),
     (("GET", "/analytics/range", 200, "text/csv"), "CSV", lambda app: _hours(app, "text/csv")),
     (("GET", "/analytics/range", 400, PROBLEM), "time", lambda app: app.get("/analytics/range", to="yesterday")),
+    (("GET", "/reports/cpu", 200, JSON), "JSON", lambda app: _report(app, None)),
+    (("GET", "/reports/cpu", 200, "text/plain"), "sentences", lambda app: _report(app, "text/plain")),
+    (("GET", "/reports/cpu", 400, PROBLEM), "hours", lambda app: app.get("/reports/cpu", hours="many")),
     (("GET", "/streams/{key}", 200, JSON), "known", _known_stream),
     (("GET", "/streams/{key}", 400, PROBLEM), "endpoint", lambda app: app.get("/streams/a", endpoint="/nowhere")),
     (("GET", "/streams/{key}", 404, PROBLEM), "unknown", lambda app: app.get("/streams/never-seen")),
@@ -223,6 +236,7 @@ AWAY: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/sessions/{session}", 503, PROBLEM), "session", lambda app: app.get("/sessions/a")),
     (("GET", "/analytics", 503, PROBLEM), "hour", lambda app: app.get("/analytics", timestamp=1)),
     (("GET", "/analytics/range", 503, PROBLEM), "hours", lambda app: app.get("/analytics/range")),
+    (("GET", "/reports/cpu", 503, PROBLEM), "report", lambda app: app.get("/reports/cpu")),
     (("GET", "/stats", 503, PROBLEM), "stats", lambda app: app.get("/stats")),
     (("GET", "/streams/{key}", 503, PROBLEM), "stream", lambda app: app.get("/streams/a")),
     (("GET", "/health/ready", 503, PROBLEM), "unready", lambda app: app.get("/health/ready")),
