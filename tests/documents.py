@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from collector.app import create_app
+from collector.openapi import DESCRIPTION
 from collector.openapi.ingest import LINES
 from collector.openapi.schemas import field_texts
 from collector.retention import KEPT, Age, age, shown
@@ -138,6 +139,8 @@ def _described(operation: dict[str, Any]) -> Iterator[str]:
             yield f"| `{given['name']}` | {given['in']} | {given['description']} |"
     yield from ("", "| status | when |", "|---|---|")
     for status, answer in operation["responses"].items():
+        if "$ref" in answer:
+            continue  # of every endpoint: at the top
         yield f"| {status} | {' '.join(answer['description'].split())} |"
     for given in operation["x-codeSamples"]:
         language = "json" if given["answer"].startswith("{") else "text"
@@ -150,7 +153,7 @@ _API_HEAD = f"""# API
 
 Every endpoint, as `/openapi.json` describes it; `/docs` of a collector shows the same with commands for its address.
 This page is made from that description, and the samples run in the tests.
-
+{DESCRIPTION}
 ## JSON lines
 {LINES}
 ## Endpoints
