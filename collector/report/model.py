@@ -113,3 +113,40 @@ class CpuReport(msgspec.Struct, kw_only=True, rename={"since": "from"}):
     """This report, with absolute times."""
     worst: list[WorstSession]
     tree: list[Node]
+
+
+class CpuPoint(msgspec.Struct):
+    """The highest sample of a stretch of time, at its own moment; of a short session each sample is a point."""
+
+    time: Time
+    cpu: float
+
+
+class Band(msgspec.Struct):
+    """A stretch of time in which an event was in force. Bands may overlap."""
+
+    event: str
+    since: Time
+    to: Time
+    properties: str | None
+    """JSON, as it came with the event."""
+
+
+class SessionCpu(msgspec.Struct, kw_only=True):
+    """A session's CPU over time, with its events as bands: what its page shows."""
+
+    session: str
+    version: str | None
+    """The last one it said."""
+    properties: str | None
+    """JSON: those that are the session's own, not an event's."""
+    since: Time | None
+    """Of the first and the last message in the window; null where there is none."""
+    to: Time | None
+    samples: int
+    highest: CpuPoint | None
+    points: list[CpuPoint]
+    """In order; no more than were asked for."""
+    bands: list[Band]
+    """By their begin; no more than were asked for, the longest ones then."""
+    bands_left_out: int
