@@ -14,6 +14,7 @@ from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
 from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
+from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
 from collector.settings import Settings
 from collector.store.reading import Store
@@ -62,6 +63,7 @@ class Service:
         # Of a table of the database the ordinary writers take care.
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
         self._consumer = consumer_of(settings) if settings.consume else None
+        self.pulse = Pulse()
         self.draining = False
         self._clock = clock
         self._schema = migrations()[-1].version
@@ -92,6 +94,7 @@ class Service:
         for writer in self._writers:
             writer.start()
         self._housekeeping = asyncio.create_task(self._keep_house())
+        self.pulse.start()
         if self._consumer is not None:
             await self._consumer.start(self)
 
@@ -138,6 +141,7 @@ class Service:
                 await self._no_streams.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        self.pulse.stop()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
         if consumed is not None:

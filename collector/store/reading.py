@@ -6,7 +6,7 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from collector.progress import Progress
-from collector.store import sessions
+from collector.store import overview, sessions
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
 
@@ -98,6 +98,18 @@ class Store:
     async def session(self, query: sessions.SessionQuery) -> list[sessions.SessionRow]:
         """A page of a session's messages."""
         return await sessions.page(self._read, query)
+
+    async def overview(self, query: overview.OverviewQuery) -> overview.Overview:
+        """Sums of `stats` for the built-in page."""
+        return await overview.read(self._read, query)
+
+    async def anything_stored(self) -> bool:
+        """Whether a payload was ever stored."""
+        return await overview.anything_stored(self._read)
+
+    async def computed_until(self) -> datetime | None:
+        """Up to when `stats` is computed ahead; None where nothing is."""
+        return await overview.computed_until(self._read)
 
     async def unfit(self, schema: int) -> list[str]:
         """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""

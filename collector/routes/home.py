@@ -1,0 +1,85 @@
+"""GET /: the built-in page."""
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+from litestar.di import NamedDependency
+
+from collector.errors import BadRequest
+from collector.routes.docs import address
+from collector.routes.html import html
+from collector.routes.parameters import known_only, storable
+from collector.service import Service
+from collector.store.hits import Counts
+from collector.store.overview import OverviewQuery
+from collector.times import EPOCH, parse_time
+from collector.web import overview
+from collector.web.audience import SHOWN_HOURS
+from collector.web.view import DEFAULT_HOURS, MAX_RANGE, View, latest, rounded
+
+_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+"""What a browser's field for a time gives; the page says beside it that it is UTC."""
+MAX_HOURS = MAX_RANGE // timedelta(hours=1)
+
+
+@get("/", include_in_schema=False, media_type=MediaType.HTML)
+async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Service]) -> Response[str]:
+    """The page, of a range and with filters as the URL has them."""
+    now = EPOCH + timedelta(milliseconds=service.now_ms())
+    view = parse_view(request, now)
+    store, hour = service.store, now.replace(minute=0, second=0, microsecond=0)
+    query = OverviewQuery(view.since, view.until, view.step, view.customer, view.content)
+    hours_since = hour - timedelta(hours=2 * SHOWN_HOURS - 1)
+    found, hours, computed_until = await asyncio.gather(
+        store.overview(query),
+        store.hours.between(hours_since, hour + timedelta(hours=1), 2 * SHOWN_HOURS),
+        store.computed_until(),
+    )
+    shown = overview.Shown(
+        view=view,
+        now=now,
+        overview=found,
+        hours={at: Counts(*counts) for at, *counts in hours},
+        vitals=service.pulse.vitals(),
+        report=None,
+        computed_until=computed_until,
+        stored=bool(found.at) or bool(hours) or await store.anything_stored(),
+        address=address(request),
+    )
+    return html(overview.render(shown), overview.look())
+
+
+def parse_view(request: Request[Any, Any, Any], now: datetime) -> View:
+    """The range and the filters; an empty parameter, as forms send it, is none. Raises BadRequest."""
+    known_only(request, {"hours", "from", "to", "customer", "content"})
+    given = {name: value for name, value in request.query_params.multi_items() if value}
+    customer, content = (storable(given.get(name), name) for name in ("customer", "content"))
+    since = _moment(given["from"], "from") if "from" in given else None
+    until = _moment(given["to"], "to") if "to" in given else None
+    if since is None and until is None:
+        return latest(now, _hours(given.get("hours")), customer, content)
+    until = until or now
+    since = since or until - timedelta(hours=_hours(given.get("hours")))
+    if since >= until:
+        raise BadRequest("from: not before `to`")
+    if until - since > MAX_RANGE:
+        raise BadRequest(f"from, to: more than {MAX_RANGE.days} days; ask for fewer")
+    return View(*rounded(since, until), None, customer, content)
+
+
+def _hours(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_HOURS
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= MAX_HOURS):
+        raise BadRequest(f"hours: a whole number from 1 to {MAX_HOURS}; given {text[:40]!r}")
+    return int(text)
+
+
+def _moment(text: str, name: str) -> datetime:
+    time = parse_time(f"{text}Z" if _WITHOUT_OFFSET.fullmatch(text) else text, name)
+    if time > datetime(9999, 1, 1, tzinfo=UTC):
+        raise BadRequest(f"{name}: after the year 9998")
+    return time
