@@ -14,15 +14,16 @@ from litestar.testing import RequestFactory
 
 from collector.openapi import document
 from collector.openapi.ingest import BASE
-from collector.openapi.page import POLICY, render
+from collector.openapi.page import look, render
 from collector.routes.docs import address
 from collector.routes.health import live, ready
 from collector.routes.metrics import metrics
 from collector.routes.stats import get_stats
 from collector.routes.streams import get_stream
+from collector.web.layout import LINKS
 
 HERE = "http://collector.example:8080"
-VOID = {"meta", "link", "wbr", "br"}
+VOID = {"meta", "link", "wbr", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -73,13 +74,14 @@ def test_every_operation_and_schema_has_its_place(page: Page, described: dict[st
 
 
 def test_links_lead_somewhere(page: Page) -> None:
-    """On the page, or to the document; nowhere else."""
+    """On the page, or to another one, or to the document; nowhere else."""
     ids = set(page.attributes("id"))
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert links
+    known = {"/openapi.json", *(href for href, _ in LINKS)}
     for link in links:
         assert link is not None
-        assert link == "/openapi.json" or (link[0] == "#" and link[1:] in ids), link
+        assert link in known or (link[0] == "#" and link[1:] in ids), link
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
@@ -94,7 +96,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
 
 
 def test_the_policy_allows_its_own_style_and_script_only(page: Page) -> None:
-    allowed = dict(part.strip().split(" ", 1) for part in POLICY.split(";"))
+    allowed = dict(part.strip().split(" ", 1) for part in look().policy.split(";"))
     assert allowed["default-src"] == "'none'"
     for tag in ("style", "script"):
         (text,) = page.contents[tag]

@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
+from collector.routes.formats import Format, format_of
 from collector.routes.pages import NOT_OURS, decode_cursor, encode_cursor, page
 from collector.routes.parameters import known_only, storable
 from collector.service import Service
@@ -58,11 +59,13 @@ async def get_session(
     to: Annotated[str | None, QueryParameter(description="Messages before this time.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Messages of a page.")] = DEFAULT_LIMIT,
     next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
+    format_: Format = None,
 ) -> Response[bytes]:
     """The messages of a session, oldest first; none where the session is unknown. JSON, or JSON lines
     (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.
     """
-    known_only(request, {"from", "to", "limit", "next"})
+    known_only(request, {"from", "to", "limit", "next", "format"})
+    wanted = format_of(request, ("json", "ndjson"))
     time, seq, given = _parse_cursor(next_) if next_ is not None else (None, -1, 0)
     query = SessionQuery(
         session=_session(request),
@@ -74,7 +77,7 @@ async def get_session(
     )
     rows = await service.store.session(query)
     cursor = _cursor(rows[:limit], query) if len(rows) > limit else None
-    return page(request, [_message(row) for row in rows[:limit]], cursor)
+    return page(request, [_message(row) for row in rows[:limit]], cursor, lines=wanted == "ndjson")
 
 
 def _session(request: Request[Any, Any, Any]) -> str:

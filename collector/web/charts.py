@@ -23,6 +23,8 @@ TIMES = 10
 """Labels of times at most; on a narrow screen every other one is left out."""
 GAP = 0.16
 """Of a bar's place, what stays free."""
+OVER = "over-the-threshold"
+"""What is drawn of a line in the colour of heat. One chart of a page has a threshold."""
 EDGE = 0.03
 """Of the width: a label nearer to an edge than this is not centred on its tick, for it would be cut off."""
 
@@ -136,16 +138,22 @@ def line(
     threshold: float | None = None,
     lanes: Sequence[Lane] = (),
 ) -> h.Element:
-    """Lines through the series, broken where there is no number, over lanes of what lasted meanwhile."""
+    """Lines through the series, broken where there is no number, over lanes of what lasted meanwhile. What is over the
+    threshold has the colour of heat.
+    """
     shapes: list[h.Node] = []
     for each in series:
         runs = list(_runs(frame, times, each.values))
         if area:
             shapes.append(_path(class_=f"area {each.colour}", d="".join(_closed(frame, run) for run in runs)))
-        shapes.append(_path(class_=f"line {each.colour}", d="".join("M" + "L".join(run) for run in runs)))
-    if threshold is not None and threshold <= frame.maximum:
+        way = "".join("M" + "L".join(run) for run in runs)
+        shapes.append(_path(class_=f"line {each.colour}", d=way))
+        if threshold is not None:
+            shapes.append(_path(class_="line hot", d=way, clip_path=f"url(#{OVER})"))
+    if threshold is not None:
         y = _short(frame.y(threshold))
-        shapes.append(_path(class_="threshold", d=f"M0 {y}H{WIDTH}"))
+        above = _rect(x="0", y="-2", width=str(WIDTH), height=_short(frame.y(threshold) + 2))
+        shapes += [h.Element("clipPath")(id=OVER)[above], _path(class_="threshold", d=f"M0 {y}H{WIDTH}")]
     return draw(title, frame, label, [stretched(frame, shapes)], _hits(frame, bins), lanes)
 
 
@@ -166,7 +174,8 @@ def sparkline(title: str, values: Sequence[float], colour: str = "c1") -> h.Elem
     )[shape if len(values) > 1 else None]  # fmt: skip
 
 
-LANE_HEIGHT, LANE_BAR = 30, 12
+LANE_TOP, LANE_HEIGHT, LANE_BAR = 8, 31, 12
+"""Pixels: between the plot and the first lane, of a lane, of its bands."""
 
 
 def draw(
@@ -180,8 +189,8 @@ def draw(
     """Shapes in a frame with its axes. The axis of numbers has a place of its own at the left, so that the plot may be
     of any width.
     """
-    bottom = TOP + frame.height
-    whole = bottom + (LANE_HEIGHT * len(lanes)) + BOTTOM
+    bottom = TOP + frame.height + (LANE_TOP if lanes else 0)
+    whole = bottom + LANE_HEIGHT * len(lanes) + BOTTOM
     grid = [
         _line(class_="grid" if mark else "grid base", x1="0", x2="100%", y1=y, y2=y)
         for mark in frame.marks

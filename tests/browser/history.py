@@ -1,5 +1,5 @@
-"""A past for a fresh database: simulated traffic of some hours, taken in by the application itself with a clock that runs
-ahead, so that charts have something to show.
+"""A past for a fresh database: simulated traffic of some hours, taken in by the application itself with a clock that
+runs ahead, so that charts have something to show.
 """
 
 import math

@@ -65,7 +65,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
 
 def test_it_has_every_endpoint_and_no_other(best_app: App, document: dict[str, Any]) -> None:
     described = {(method, path) for method, path, _ in operations(document)}
-    of_itself = {("GET", "/docs"), ("GET", "/openapi.json")}
+    of_itself = {("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")}
     served = {
         (method, route.path_format) for route in best_app.application.routes for method in route.methods - {"OPTIONS"}
     } | {("POST", endpoint.path) for endpoint in ENDPOINTS}

@@ -1,0 +1,31 @@
+"""What a report is asked for, as a form that only changes the URL. Pure."""
+
+from typing import get_args
+
+import htpy as h
+
+from collector.report.model import CpuReport, Statistic
+from collector.web.controls import moment
+from collector.web.icicle import condition
+
+
+def form(report: CpuReport) -> h.Element:
+    """Window, threshold, statistic; filters that are set stay, and each can be taken away."""
+    return h.form(".filters", method="get", action="/reports/cpu", aria_label="Report")[
+        moment("from", "From (UTC)", report.since),
+        moment("to", "To (UTC)", report.to),
+        _number("threshold", "Over, % of a core", f"{report.threshold:g}", step="any", least="0"),
+        h.label[
+            h.span["Of a session's samples"],
+            h.select(name="statistic")[
+                (h.option(value=each, selected=each == report.statistic)[each] for each in get_args(Statistic))
+            ],
+        ],
+        _number("depth", "Levels", str(report.depth), step="1", least="1"),
+        (h.span(".chip")[condition(each)] for each in report.filters),
+        h.button(type="submit")["Show"],
+    ]
+
+
+def _number(name: str, title: str, value: str, *, step: str, least: str) -> h.Element:
+    return h.label[h.span[title], h.input(type="number", name=name, value=value, step=step, min=least)]
