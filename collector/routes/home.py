@@ -8,6 +8,7 @@ from typing import Any
 from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 
+from collector import __version__
 from collector.errors import BadRequest
 from collector.routes.docs import address
 from collector.routes.html import html
@@ -24,10 +25,22 @@ _WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 """What a browser's field for a time gives; the page says beside it that it is UTC."""
 MAX_HOURS = MAX_RANGE // timedelta(hours=1)
 
+INDEX = {
+    "name": "collector",
+    "version": __version__,
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+    "ready": "/health/ready",
+    "metrics": "/metrics",
+}
+"""What a program is told that asks for `/`."""
+
 
 @get("/", include_in_schema=False, media_type=MediaType.HTML)
-async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Service]) -> Response[str]:
-    """The page, of a range and with filters as the URL has them."""
+async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Service]) -> Response[Any]:
+    """The page, of a range and with filters as the URL has them; for programs that ask for JSON, where things are."""
+    if request.accept.best_match(["text/html", "application/json"]) == "application/json":
+        return Response(INDEX, media_type=MediaType.JSON, headers={"Vary": "Accept"})
     now = EPOCH + timedelta(milliseconds=service.now_ms())
     view = parse_view(request, now)
     store, hour = service.store, now.replace(minute=0, second=0, microsecond=0)
@@ -79,7 +92,9 @@ def _hours(text: str | None) -> int:
 
 
 def _moment(text: str, name: str) -> datetime:
-    time = parse_time(f"{text}Z" if _WITHOUT_OFFSET.fullmatch(text) else text, name)
+    if found := _WITHOUT_OFFSET.fullmatch(text):
+        text += "Z" if found[1] else ":00Z"
+    time = parse_time(text, name)
     if time > datetime(9999, 1, 1, tzinfo=UTC):
         raise BadRequest(f"{name}: after the year 9998")
     return time

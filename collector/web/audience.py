@@ -7,7 +7,7 @@ import htpy as h
 
 from collector.store.hits import Counts
 from collector.web import parts, words
-from collector.web.charts import Bin, Frame, Series, bars
+from collector.web.charts import FEW_TIMES, Bin, Frame, Series, bars
 from collector.web.scales import ticks
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -55,7 +55,7 @@ def _chart(hours: list[datetime], pairs: list[tuple[Counts, Counts]]) -> h.Eleme
         bins,
         [Series("users", "c3", [one.unique_users for one, _ in pairs])],
         words.count,
-        Frame(bins[0].since, bins[-1].until, ticks(high, 3, whole=True), 96),
+        Frame(bins[0].since, bins[-1].until, ticks(high, 3, whole=True), 96, FEW_TIMES),
         filling=True,
         over=Series("the day before", "before", [before.unique_users for _, before in pairs]),
     )

@@ -21,6 +21,8 @@ TOP, BOTTOM = 10, 24
 """Pixels above the plot, for half of the highest label, and below it, for times."""
 TIMES = 10
 """Labels of times at most; on a narrow screen every other one is left out."""
+FEW_TIMES = 5
+"""The same of a chart that is half as wide."""
 GAP = 0.16
 """Of a bar's place, what stays free."""
 OVER = "over-the-threshold"
@@ -74,6 +76,7 @@ class Frame(msgspec.Struct, frozen=True):
     until: datetime
     marks: Sequence[float]
     height: int = 160
+    times: int = TIMES
 
     @property
     def maximum(self) -> float:
@@ -198,10 +201,10 @@ def draw(
     ]
     return h.div(".chart")[
         h.svg(".y", width=str(AXIS_WIDTH), height=str(whole), aria_hidden="true")[
-            (
+            [
                 _text(x=str(AXIS_WIDTH - 8), y=_short(TOP + frame.y(mark)), dy="0.35em", text_anchor="end")[label(mark)]
                 for mark in frame.marks
-            )
+            ]
         ],
         h.svg(
             ".plot", role="img", aria_label=title, width="100%", height=str(whole),
@@ -209,9 +212,9 @@ def draw(
         )[
             grid,
             shapes,
-            (_lane(frame, lane, bottom + LANE_HEIGHT * place) for place, lane in enumerate(lanes)),
+            [_lane(frame, lane, bottom + LANE_HEIGHT * place) for place, lane in enumerate(lanes)],
             _times(frame, whole - BOTTOM),
-            _g(".hits")[hits],
+            _g(".hits")[list(hits)],
         ],
     ]  # fmt: skip
 
@@ -226,7 +229,7 @@ def stretched(frame: Frame, shapes: Iterable[h.Node]) -> h.Element:
 
 def legend(entries: Iterable[tuple[str, str]]) -> h.Element:
     """Names with their colours."""
-    return h.ul(".legend")[(h.li[h.span(class_=f"key {colour}"), h.bdi[name]] for name, colour in entries)]
+    return h.ul(".legend")[[h.li[h.span(class_=f"key {colour}"), h.bdi[name]] for name, colour in entries]]
 
 
 def _times(frame: Frame, y: float) -> list[h.Element]:
@@ -235,7 +238,7 @@ def _times(frame: Frame, y: float) -> list[h.Element]:
             _line(x1=x, x2=x, y1=_short(y), y2=_short(y + 4)),
             _text(x=x, y=_short(y + 17), text_anchor=_anchor(frame.x(tick.time)))[tick.label],
         ]
-        for place, tick in enumerate(_fitting(time_ticks(frame.since, frame.until, TIMES)))
+        for place, tick in enumerate(_fitting(time_ticks(frame.since, frame.until, frame.times)))
         for x in [_percent(frame.x(tick.time))]
     ]
 
@@ -266,7 +269,7 @@ def _lane(frame: Frame, lane: Lane, y: float) -> h.Element:
     return _g(".lane")[
         _text(x="0", y=_short(y + 14))[lane.name],
         _line(class_="grid", x1="0", x2="100%", y1=_short(y + LANE_HEIGHT), y2=_short(y + LANE_HEIGHT)),
-        (
+        [
             _rect(
                 class_=f"band {lane.colour}",
                 x=_percent(max(0.0, frame.x(band.since))),
@@ -275,7 +278,7 @@ def _lane(frame: Frame, lane: Lane, y: float) -> h.Element:
                 height=str(LANE_BAR),
             )[h.title[band.told]]
             for band in lane.bands
-        ),
+        ],
     ]
 
 

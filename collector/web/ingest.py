@@ -6,7 +6,7 @@ import htpy as h
 
 from collector.pulse import Vitals
 from collector.web import parts, words
-from collector.web.charts import Frame, Series, line
+from collector.web.charts import FEW_TIMES, Frame, Series, line
 from collector.web.scales import ticks
 
 
@@ -45,7 +45,7 @@ def _curve(now: datetime, vitals: Vitals) -> h.Element:
     step = timedelta(seconds=vitals.curve_s / len(vitals.curve))
     times = [now - step * back for back in reversed(range(len(vitals.curve)))]
     said = f"Messages taken in a second over {words.span(vitals.curve_s)}; now {words.rate(vitals.per_s)}"
-    frame = Frame(times[0], times[-1], ticks(max(vitals.curve), 3), 96)
+    frame = Frame(times[0], times[-1], ticks(max(vitals.curve), 3), 96, FEW_TIMES)
     return line(said, times, [Series("messages", "c3", vitals.curve)], words.rate, frame, area=True)
 
 

@@ -99,7 +99,6 @@ def _site(current: str) -> h.Element:
         h.nav(aria_label="Pages")[
             h.ul[(h.li[h.a(href=href, aria_current="page" if href == current else None)[name]] for href, name in LINKS)]
         ],
-        h.div("#tools"),
     ]
 
 

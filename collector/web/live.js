@@ -38,13 +38,9 @@
     }
   };
 
-  const say = (text, stale) => {
-    tools.firstChild.textContent = text;
-    tools.firstChild.classList.toggle("stale", stale);
-    tools.firstChild.setAttribute("role", stale ? "alert" : "none"); // not read out every ten seconds
+  const say = (text) => {
+    tools.lastChild.textContent = text;
   };
-
-  const clock = () => `${new Date().toISOString().slice(11, 19)} UTC`;
 
   const look = async () => {
     const busy = paused || pointing || document.hidden || String(getSelection()) !== "";
@@ -55,12 +51,12 @@
         const text = await answer.text();
         if (answer.ok) {
           renew(new DOMParser().parseFromString(text, "text/html"));
-          say(`Updated ${clock()}`, false);
+          say("");
         } else {
-          say(answer.status === 503 ? "The database is away" : `The collector answered ${answer.status}`, true);
+          say(answer.status === 503 ? "The database is away" : `The collector answered ${answer.status}`);
         }
       } catch {
-        say("The collector does not answer", true);
+        say("The collector does not answer");
       }
     }
     setTimeout(look, every);
@@ -73,11 +69,10 @@
     button.addEventListener("click", () => {
       paused = !paused;
       button.textContent = paused ? "Go on" : "Pause";
-      say(paused ? `As of ${clock()}` : "", false);
     });
-    const told = document.createElement("span");
-    told.textContent = `Updated ${clock()}`;
-    tools.append(told, button);
+    const trouble = document.createElement("span");
+    trouble.setAttribute("role", "alert");
+    tools.append(button, trouble);
     setTimeout(look, every);
   }
 

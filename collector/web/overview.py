@@ -46,7 +46,10 @@ def render(shown: Shown) -> str:
     view = shown.view
     body = h.main("#main.wide", data_refresh_s=refresh_s(view), data_zoom=str(WINDOW_S))[
         h.header(".top")[
-            h.div[h.h1["Overview"], h.p("#range.sub", data_live=True)[controls.told(view, shown.now)]],
+            h.div[
+                h.h1["Overview"],
+                h.p(".sub")[h.span("#range", data_live=True)[controls.told(view, shown.now)], " ", h.span("#tools")],
+            ],
             controls.presets(view),
         ],
         controls.filters(view, shown.overview),
