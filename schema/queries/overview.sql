@@ -6,45 +6,47 @@
 --   part      the same, of the `parts` customers (contents, where `by_content`) with the most sessions, and (name null) of all others together
 --   customer  the `top` customers with the most bytes, and (null) all others; `names` is how many that are
 --   content   the `top` contents with the most bytes, and (null, null) all others
--- stats_5m is read once; what follows works on what is left of it. A step begins at a round time; weeks begin on Mondays.
-WITH cell AS MATERIALIZED (
+-- stats_5m is read twice, for sums by step and part and for sums by content, each of few groups, so that both are hashed; grouping sets, or
+-- sums by step and content, were sorted on disk, which took two to five times as long. All else is made of these two. A step begins at a
+-- round time; weeks begin on Mondays.
+WITH chosen AS NOT MATERIALIZED (
     SELECT date_bin(%(step)s::interval, bucket, TIMESTAMPTZ '2000-01-03 00:00:00Z') AS at,
-           customer,
-           content,
-           sum(cdn)              AS cdn,
-           sum(p2p)              AS p2p,
-           sum(sessions)::bigint AS sessions,
-           count(*)              AS windows
+           CASE WHEN %(by_content)s::boolean THEN content ELSE customer END AS name,
+           customer, content, cdn, p2p, sessions
     FROM stats_5m
     WHERE bucket > %(from)s::timestamptz - INTERVAL '5 minutes'
       AND bucket <= %(to)s::timestamptz - INTERVAL '5 minutes'
       AND (%(customer)s::text IS NULL OR customer = %(customer)s::text)
       AND (%(content)s::text IS NULL OR content = %(content)s::text)
-    GROUP BY 1, 2, 3
-), content_sum AS (
-    SELECT customer, content, sum(cdn) AS cdn, sum(p2p) AS p2p, sum(sessions)::bigint AS sessions, sum(windows)::bigint AS windows,
-           row_number() OVER (ORDER BY sum(cdn) + sum(p2p) DESC, sum(sessions) DESC, customer COLLATE "C", content COLLATE "C") AS place
-    FROM cell
+), by_time AS MATERIALIZED (
+    SELECT at, name, sum(cdn) AS cdn, sum(p2p) AS p2p, sum(sessions)::bigint AS sessions, count(*) AS windows
+    FROM chosen
+    GROUP BY at, name
+), by_content AS MATERIALIZED (
+    SELECT customer, content, sum(cdn) AS cdn, sum(p2p) AS p2p, sum(sessions)::bigint AS sessions, count(*) AS windows
+    FROM chosen
     GROUP BY customer, content
-), customer_sum AS (
-    SELECT customer, sum(cdn) AS cdn, sum(p2p) AS p2p, sum(sessions)::bigint AS sessions, sum(windows)::bigint AS windows,
-           row_number() OVER (ORDER BY sum(cdn) + sum(p2p) DESC, sum(sessions) DESC, customer COLLATE "C") AS place
-    FROM content_sum
-    GROUP BY customer
 ), part_place AS (
     SELECT name, row_number() OVER (ORDER BY sum(sessions) DESC, sum(cdn) + sum(p2p) DESC, name COLLATE "C") AS place
-    FROM (
-        SELECT CASE WHEN %(by_content)s::boolean THEN content ELSE customer END AS name, cdn, p2p, sessions FROM content_sum
-    ) AS named
+    FROM by_time
     GROUP BY name
 ), part AS (
     SELECT at, CASE WHEN place <= %(parts)s THEN name END AS name, least(place, %(parts)s::integer + 1) AS place,
            cdn, p2p, sessions, windows
-    FROM cell JOIN part_place ON name = CASE WHEN %(by_content)s::boolean THEN content ELSE customer END
+    FROM by_time JOIN part_place USING (name)
+), content_sum AS (
+    SELECT customer, content, cdn, p2p, sessions, windows,
+           row_number() OVER (ORDER BY cdn + p2p DESC, sessions DESC, customer COLLATE "C", content COLLATE "C") AS place
+    FROM by_content
+), customer_sum AS (
+    SELECT customer, sum(cdn) AS cdn, sum(p2p) AS p2p, sum(sessions)::bigint AS sessions, sum(windows)::bigint AS windows,
+           row_number() OVER (ORDER BY sum(cdn) + sum(p2p) DESC, sum(sessions) DESC, customer COLLATE "C") AS place
+    FROM by_content
+    GROUP BY customer
 )
 SELECT 'time' AS cut, at, NULL AS customer, NULL AS content, sum(cdn)::text AS cdn, sum(p2p)::text AS p2p, sum(sessions)::bigint AS sessions,
        sum(windows)::bigint AS windows, 0 AS names, extract(epoch FROM at)::bigint AS place
-FROM cell
+FROM by_time
 GROUP BY at
 UNION ALL
 SELECT 'part', at, name, NULL, sum(cdn)::text, sum(p2p)::text, sum(sessions)::bigint, sum(windows)::bigint, 0, place
