@@ -42,18 +42,12 @@ def filters(view: View, overview: Overview) -> h.Element:
         None if absolute else h.input(type="hidden", name="hours", value=str(view.hours)),
         _text("customer", "Customer", view.customer, customers),
         _text("content", "Content", view.content, contents),
-        moment("from", "From (UTC)", view.since if absolute else None),
-        moment("to", "To (UTC)", view.until if absolute else None),
+        parts.moment("from", "From (UTC)", view.since if absolute else None),
+        parts.moment("to", "To (UTC)", view.until if absolute else None),
         h.button(type="submit")["Show"],
         h.a(".clear", href="/")["Clear"] if chosen else None,
         h.noscript[h.a(".clear", href=view.href())["Reload"]],
     ]
-
-
-def moment(name: str, title: str, value: datetime | None) -> h.Element:
-    """A field for a time."""
-    text = "" if value is None else f"{value:%Y-%m-%dT%H:%M}"
-    return h.label[h.span[title], h.input(type="datetime-local", name=name, value=text, max="9998-12-31T23:59")]
 
 
 def _text(name: str, title: str, value: str | None, known: Iterable[str]) -> h.Element:

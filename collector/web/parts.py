@@ -72,3 +72,9 @@ def notice(title: str, *content: h.Node) -> h.Element:
 def command(text: str) -> h.Element:
     """A command to paste into a shell."""
     return h.pre(".shell", tabindex="0")[h.code[text]]
+
+
+def moment(name: str, title: str, value: datetime | None) -> h.Element:
+    """A field for a time, UTC."""
+    text = "" if value is None else f"{value:%Y-%m-%dT%H:%M}"
+    return h.label[h.span[title], h.input(type="datetime-local", name=name, value=text, max="9998-12-31T23:59")]

@@ -4,9 +4,9 @@ from typing import get_args
 
 import htpy as h
 
-from collector.report.model import CpuReport, Statistic
-from collector.web.controls import moment
+from collector.report.model import Condition, CpuReport, Statistic
 from collector.web.icicle import condition
+from collector.web.parts import moment
 
 
 def form(report: CpuReport) -> h.Element:
@@ -22,9 +22,15 @@ def form(report: CpuReport) -> h.Element:
             ],
         ],
         _number("depth", "Levels", str(report.depth), step="1", least="1"),
-        (h.span(".chip")[condition(each)] for each in report.filters),
+        (_filter(each) for each in report.filters),
         h.button(type="submit")["Show"],
     ]
+
+
+def _filter(given: Condition) -> list[h.Node]:
+    """A filter that stays; the words beside it say which."""
+    value = f"{given.value:d}" if isinstance(given.value, bool) else str(given.value)
+    return [h.input(type="hidden", name=given.dimension, value=value), h.span(".chip")[condition(given)]]
 
 
 def _number(name: str, title: str, value: str, *, step: str, least: str) -> h.Element:

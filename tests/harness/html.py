@@ -21,7 +21,7 @@ class Page(HTMLParser):
         self._open: list[str] = []
         self.text = ""
         """All that a reader sees."""
-        self.feed(html)
+        self.feed(html.encode().decode())  # a plain text, whatever made it
         self.close()
         assert not self._open
 

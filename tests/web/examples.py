@@ -71,12 +71,12 @@ def filtered() -> CpuReport:
     return report(filters=[Condition("version", "=", "6.04")])
 
 
-def session(name: str = "desktop-7", points: int = 400, **changes: Any) -> SessionCpu:
+def session(name: str = "desktop-7", number: int = 400, **changes: Any) -> SessionCpu:
     found = [
         CpuPoint(SINCE + timedelta(seconds=20 * place), 25 + 30 * math.sin(place / 23) ** 2 + (place * 7919 % 17))
-        for place in range(points)
+        for place in range(number)
     ]
-    length = timedelta(seconds=20 * points)
+    length = timedelta(seconds=20 * number)
     bands = [
         Band("login", SINCE, SINCE + length * 0.02, None),
         Band("indexing", SINCE + length * 0.02, SINCE + length * 0.2, '{"files": 812}'),
@@ -90,7 +90,7 @@ def session(name: str = "desktop-7", points: int = 400, **changes: Any) -> Sessi
         "properties": '{"cores": 8, "os": "linux"}',
         "since": SINCE,
         "to": SINCE + length,
-        "samples": points,
+        "samples": number,
         "highest": max(found, key=lambda point: point.cpu, default=None),
         "points": found,
         "bands": bands,
