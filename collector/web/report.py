@@ -163,7 +163,7 @@ def _table(report: CpuReport) -> h.Element:
     columns = ["Sessions", "all", "hot", "share", "share outside", "ratio", "at least", "covers", "q"]
     rows: list[parts.Row] = [
         [
-            [h.span(class_=f"depth d{min(depth, 6)}"), _way(node, linked=True)],
+            h.span(class_=f"depth d{min(depth, 6)}")[_way(node)],
             parts.number(node.sessions),
             parts.number(node.hot),
             words.percent(node.share_inside),
@@ -187,6 +187,6 @@ def _flat(nodes: Sequence[Node], depth: int = 1) -> Iterator[tuple[int, Node]]:
         yield from _flat(node.children, depth + 1)
 
 
-def _way(node: Node, *, linked: bool) -> h.Node:
+def _way(node: Node) -> h.Node:
     over = f", over {node.threshold:g}{words.NARROW}%"
     return [parts.name(condition(node)), h.span(".note")[over]]
