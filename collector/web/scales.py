@@ -13,7 +13,7 @@ _TIME_STEPS_S = (
     *(1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10_800, 21_600, 43_200),
-    *(86_400, 172_800, 604_800, 1_209_600, 2_419_200, 4_838_400, 9_676_800),
+    *(86_400, 172_800, 604_800, 1_209_600, 2_419_200, 4_838_400, 9_676_800, 19_353_600),
 )
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 DAY_S = 86_400
@@ -37,7 +37,7 @@ def ticks(maximum: float, about: int = 4, *, whole: bool = False) -> list[float]
     step = next(factor * power for factor in (1, 2, 5, 10, 20) if factor * power * about >= maximum * (1 - 1e-12))
     if whole:
         step = max(1.0, step)
-    number = math.ceil(maximum / step - 1e-9)
+    number = max(1, math.ceil(maximum / step - 1e-9))
     return [round(step * place, 12) if step < 1 else step * place for place in range(number + 1)]
 
 

@@ -24,7 +24,9 @@ MAX_ROWS = 500
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the URL says. `here`: the page without a range; `report`: the report that led here."""
+    """What the URL says. `here`: the page without a range; `report`: the report that led here; `data`: the messages;
+    `rest`: where the page goes on, where there is more than it shows.
+    """
 
     here: str
     report: str
@@ -32,6 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
     threshold: float
     since: datetime | None = None
     until: datetime | None = None
+    rest: str | None = None
 
 
 def look() -> Sheet:
@@ -47,6 +50,7 @@ def render(found: SessionCpu, asked: Asked) -> str:
             h.p(".more")[
                 h.a(href=asked.report)["CPU report of this time"],
                 h.a(href=asked.here)["The whole session"] if asked.since or asked.until else None,
+                h.a(href=asked.rest)["What came later"] if asked.rest else None,
                 h.a(href=asked.data)["JSON"],
             ],
         ],

@@ -196,6 +196,7 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/stats", 400, PROBLEM), "time", lambda app: app.get("/stats", to="yesterday")),
     (("GET", "/sessions/{session}", 200, JSON), "JSON", lambda app: _session(app, None)),
     (("GET", "/sessions/{session}", 200, NDJSON), "lines", lambda app: _session(app, NDJSON)),
+    (("GET", "/sessions/{session}", 200, "text/html"), "page", lambda app: _session(app, "text/html")),
     (("GET", "/sessions/{session}", 400, PROBLEM), "limit", lambda app: app.get("/sessions/a", limit="many")),
     (("GET", "/analytics", 200, "text/plain"), "hour", lambda app: app.get("/analytics", timestamp=1)),
     (("GET", "/analytics", 400, PROBLEM), "time", lambda app: app.get("/analytics", timestamp="now")),
