@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """Keeps what `make` gave for `keep_s`. While a new one is being made, the old one is given; who finds none waits for
+    """Keeps what `make` gave for `keep_s`. While a new one is made, the old one is given; who finds none waits for
     `wait_s` at most, for nobody should wait for a page because of a part of it.
     """
 

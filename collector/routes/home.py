@@ -62,7 +62,8 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
         stored=bool(found.at) or bool(hours) or await store.anything_stored(),
         address=address(request),
     )
-    return html(overview.render(shown), overview.look())
+    # In a thread: writers and streams have their turns meanwhile.
+    return html(await asyncio.to_thread(overview.render, shown), overview.look())
 
 
 def parse_view(request: Request[Any, Any, Any], now: datetime) -> View:

@@ -11,6 +11,7 @@ from datetime import datetime
 import htpy as h
 import msgspec
 
+from collector.web.layout import flat
 from collector.web.scales import Tick, ticks, time_ticks
 
 WIDTH = 1000
@@ -211,10 +212,10 @@ def draw(
             data_since=str(_ms(frame.since)), data_until=str(_ms(frame.until)),
         )[
             grid,
-            shapes,
+            flat(h.fragment[shapes]),
             [_lane(frame, lane, bottom + LANE_HEIGHT * place) for place, lane in enumerate(lanes)],
             _times(frame, whole - BOTTOM),
-            _g(".hits")[list(hits)],
+            flat(_g(".hits")[hits]),
         ],
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The frame of every page: its head, the links between pages, and the policy that lets it load nothing but itself.
 
 Markup is made by htpy: text becomes text, and only what is `Markup` stays as it is, so that escaping cannot be
-forgotten. `Markup` is made here, of our own style and script.
+forgotten. `Markup` is made here, of our own style and script, and of what htpy made.
 """
 
 import base64
@@ -88,6 +88,13 @@ def page(
             ],
         ]
     )
+
+
+def flat(element: h.Renderable) -> Markup:
+    """The element as text already. For what has very many pieces: deep within a page, each of them would be handed up
+    through every level.
+    """
+    return Markup("".join(element.iter_chunks()))  # noqa: S704 (escaped where it was made)
 
 
 def _site(current: str) -> h.Element:

@@ -6,6 +6,7 @@ from datetime import datetime
 import htpy as h
 
 from collector.web import words
+from collector.web.layout import flat
 
 Row = Sequence[h.Node]
 
@@ -25,10 +26,11 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Row], *, texts: i
         return None if place < texts else "number"
 
     head = h.tr[(h.th(scope="col", class_=aligned(place))[each] for place, each in enumerate(columns))]
-    body = (
-        h.tr[h.th(scope="row")[row[0]], (h.td(class_=aligned(place))[cell] for place, cell in enumerate(row[1:], 1))]
+    cells = [h.td(class_=aligned(place)) for place in range(len(columns))]
+    body = [
+        flat(h.tr[h.th(scope="row")[row[0]], [td[cell] for td, cell in zip(cells[1:], row[1:], strict=True)]])
         for row in rows
-    )
+    ]
     return h.div(".scroll", tabindex="0", role="region", aria_label=caption)[
         h.table(class_=kind or None)[h.caption(".away")[caption], h.thead[head], h.tbody[body]]
     ]
