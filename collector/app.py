@@ -127,7 +127,7 @@ def _answer(
     if wants_page(request):
         passing = status == Unavailable.status
         text = problem_page.render(document["title"], status, document["detail"], passing=passing)
-        return html(text, problem_page.look(), status=status, headers=dict(headers or {}))
+        return html(request, text, problem_page.look(), status=status, headers=dict(headers or {}))
     return Response(document, status_code=status, media_type=PROBLEM_JSON.decode(), headers=dict(headers or {}))
 
 

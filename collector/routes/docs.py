@@ -27,8 +27,8 @@ def docs_handlers(make_document: Callable[[], dict[str, Any]]) -> list[HTTPRoute
         return Response(msgspec.json.encode(document()), media_type=MediaType.JSON, headers=_HEADERS)
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)
-    def docs(request: Request[Any, Any, Any]) -> Response[str]:
-        return html(render(document(), address(request)), look())
+    def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return html(request, render(document(), address(request)), look())
 
     return [openapi_json, docs]
 

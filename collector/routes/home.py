@@ -63,7 +63,7 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
         address=address(request),
     )
     # In a thread: writers and streams have their turns meanwhile.
-    return html(await asyncio.to_thread(overview.render, shown), overview.look())
+    return html(request, await asyncio.to_thread(overview.render, shown), overview.look())
 
 
 def parse_view(request: Request[Any, Any, Any], now: datetime) -> View:

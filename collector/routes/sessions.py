@@ -79,7 +79,7 @@ async def get_session(
     wanted = format_of(request, ("json", "ndjson", "html"))
     if wanted == "html":
         asked = (parse_time(from_, "from") if from_ else None, parse_time(to, "to") if to else None)
-        return await _page(service, _session(request), *asked, threshold)
+        return await _page(request, service, _session(request), *asked, threshold)
     time, seq, given = _parse_cursor(next_) if next_ is not None else (None, -1, 0)
     query = SessionQuery(
         session=_session(request),
@@ -95,8 +95,13 @@ async def get_session(
 
 
 async def _page(
-    service: Service, session: str, since: datetime | None, until: datetime | None, threshold: float
-) -> Response[str]:
+    request: Request[Any, Any, Any],
+    service: Service,
+    session: str,
+    since: datetime | None,
+    until: datetime | None,
+    threshold: float,
+) -> Response[bytes]:
     """A page of the session: of its first PAGE_MESSAGES in the range."""
     rows = await service.store.session(SessionQuery(session, PAGE_MESSAGES, since, until))
     here = f"/sessions/{quote(session, safe='')}"
@@ -113,7 +118,7 @@ async def _page(
         until=until,
         rest=f"{here}?{urlencode({'from': iso(rows[-1].time), 'threshold': f'{threshold:g}'})}" if more else None,
     )
-    return html(session_page.render(found, asked), session_page.look())
+    return html(request, session_page.render(found, asked), session_page.look())
 
 
 def _session(request: Request[Any, Any, Any]) -> str:

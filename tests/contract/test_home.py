@@ -1,5 +1,6 @@
 """GET /: the page has the numbers of the endpoints, whatever the range and the filters, and says what is wrong."""
 
+import gzip
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from collector.store.overview import PARTS, TOP, OverviewQuery, Sums
 from collector.web import overview, problem
+from tests.conftest import Serve
 from tests.contract.driver import App, Clock, Table, payload, unique
 from tests.harness.html import Page
 from tests.harness.server import free_port
+from tests.strategies import encoded
 from tests.web.examples import HOSTILE
 
 HTML = "text/html"
@@ -217,3 +220,25 @@ def test_the_cuts_are_what_the_rows_come_to(
         if part.name is not None:
             own = [row for row in chosen if row[key] == part.name]
             assert said(sum(part.at.values(), Sums())) == sums(own)
+
+
+def test_a_page_is_small_on_its_way(app: App) -> None:
+    app.single(payload(unique("gzip")))
+    plain = app.get("/", BROWSER)
+    packed = app.request("GET", "/", headers={"Accept": BROWSER, "Accept-Encoding": "gzip, br"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert {"Accept", "Accept-Encoding"} == set(packed.headers["vary"].split(", "))
+    assert len(packed.body) * 4 < len(plain.body)
+    Page(gzip.decompress(packed.body).decode()).check_alone(overview.look())
+
+
+def test_every_worker_knows_what_all_take_in(best_database_url: str, serve: Serve) -> None:
+    server = serve(best_database_url, workers=2)
+    for number in range(20):
+        assert server.client.post(encoded(payload("workers", number))).status == 204
+    for _ in range(6):
+        page = Page(server.client.get("/", {"Accept": BROWSER}).body.decode())
+        (table,) = [text for text in page.contents["table"] if "Messages by endpoint" in text]
+        assert "/stats" in table
+        assert exact(page)[-3:] == [20, 0, 0], table
