@@ -20,13 +20,14 @@ HOURS = 3
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Not for longer than the tests here: while Playwright runs, this thread's event loop is its own."""
     with browser() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def past(chromium: Browser, best_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A collector with some hours of simulated traffic; nobody else writes into it but with names of their own."""
     log: Path = tmp_path_factory.mktemp("past") / "collector.log"
