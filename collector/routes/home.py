@@ -1,7 +1,6 @@
 """GET /: the built-in page."""
 
 import asyncio
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from collector import __version__
 from collector.errors import BadRequest
 from collector.routes.docs import address
 from collector.routes.html import html
-from collector.routes.parameters import known_only, storable
+from collector.routes.parameters import known_only, of_form, storable
 from collector.service import Service
 from collector.store.hits import Counts
 from collector.store.overview import OverviewQuery
@@ -21,8 +20,6 @@ from collector.web import overview
 from collector.web.audience import SHOWN_HOURS
 from collector.web.view import DEFAULT_HOURS, MAX_RANGE, View, latest, rounded
 
-_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
-"""What a browser's field for a time gives; the page says beside it that it is UTC."""
 MAX_HOURS = MAX_RANGE // timedelta(hours=1)
 
 INDEX = {
@@ -69,7 +66,7 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
 def parse_view(request: Request[Any, Any, Any], now: datetime) -> View:
     """The range and the filters; an empty parameter, as forms send it, is none. Raises BadRequest."""
     known_only(request, {"hours", "from", "to", "customer", "content"})
-    given = {name: value for name, value in request.query_params.multi_items() if value}
+    given = dict(of_form(request))
     customer, content = (storable(given.get(name), name) for name in ("customer", "content"))
     since = _moment(given["from"], "from") if "from" in given else None
     until = _moment(given["to"], "to") if "to" in given else None
@@ -93,8 +90,6 @@ def _hours(text: str | None) -> int:
 
 
 def _moment(text: str, name: str) -> datetime:
-    if found := _WITHOUT_OFFSET.fullmatch(text):
-        text += "Z" if found[1] else ":00Z"
     time = parse_time(text, name)
     if time > datetime(9999, 1, 1, tzinfo=UTC):
         raise BadRequest(f"{name}: after the year 9998")

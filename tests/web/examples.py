@@ -68,7 +68,9 @@ def report(**changes: Any) -> CpuReport:
 
 
 def filtered() -> CpuReport:
-    return report(filters=[Condition("version", "=", "6.04")])
+    filters = [Condition("version", "=", "6.04"), Condition("filename_length", ">", 42)]
+    href = "/reports/cpu?from=2026-01-01T12:00:00Z&to=2026-01-02T00:00:00Z&threshold=30&min_support=0.1"
+    return report(filters=filters, href=f"{href}&version=6.04&where=filename_length%3E42")
 
 
 def session(name: str = "desktop-7", number: int = 400, **changes: Any) -> SessionCpu:

@@ -103,11 +103,14 @@ def test_the_first_sentences_for_another_page() -> None:
     assert len(page.of("a")) == 1 + len(flat(example().tree))
 
 
-def test_filters_stay_in_the_form() -> None:
+def test_filters_stay_in_the_form_and_can_be_taken_away() -> None:
     page = Page(report.render(filtered()))
-    hidden = {(each["name"], each["value"]) for each in page.of("input") if each["type"] == "hidden"}
-    assert ("version", "6.04") in hidden
-    assert "version = 6.04" in page.text
+    hidden = [(each["name"], each["value"]) for each in page.of("input") if each["type"] == "hidden"]
+    assert hidden == [("min_support", "0.1"), ("version", "6.04"), ("where", "filename_length>42")]
+    (first,) = [each["href"] for each in page.of("a") if each.get("aria-label") == "Without version = 6.04"]
+    (second,) = [each["href"] for each in page.of("a") if each.get("aria-label") == "Without filename_length > 42"]
+    assert first == filtered().href.replace("&version=6.04", "")
+    assert second == filtered().href.replace("&where=filename_length%3E42", "")
 
 
 @pytest.mark.parametrize(
