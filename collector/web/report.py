@@ -76,6 +76,7 @@ def _body(report: CpuReport, *, linked: bool) -> h.Element:
 def _elsewhere(report: CpuReport) -> h.Element:
     joint = "&" if "?" in report.href else "?"
     return h.p(".more")[
+        h.a(href="/reports/cpu")["The last 12 hours"],
         h.a(href=report.href)["Link to this report"],
         h.a(href=f"{report.href}{joint}format=json")["JSON"],
         h.a(href=f"{report.href}{joint}format=text")["Text"],
@@ -124,17 +125,16 @@ def _tree(nodes: Sequence[Node], *, linked: bool, above: str = "n") -> h.Element
 def _node(node: Node, identity: str, *, opened: bool, linked: bool) -> h.Element:
     inside = f"{words.exact(node.hot)} of {words.exact(node.sessions)}"
     outside = f"{words.exact(node.outside_hot)} of {words.exact(node.outside_sessions)}"
-    ratio = "–" if node.risk_ratio is None else f"{node.risk_ratio:.3g}"
     facts = [
         ("Hot inside", f"{inside}, {words.percent(node.share_inside)}"),
         ("Hot outside", f"{outside}, {words.percent(node.share_outside)}"),
-        ("Times as likely", f"{ratio}, at least {node.risk_ratio_low:.3g}"),
+        ("Times as likely", f"{words.times(node.risk_ratio)}, at least {words.times(node.risk_ratio_low)}"),
         ("Covers of the hot sessions", words.percent(node.covers)),
         ("Of the hot time, and of all time", f"{words.percent(node.hot_time)}, {words.percent(node.all_time)}"),
         ("By chance (q)", f"{node.q_value:.1g}"),
     ]
     return h.details(".node", id=identity, open=opened)[
-        h.summary[h.span(".said")[node.sentence], h.span(".times")[f"≥ {node.risk_ratio_low:.2g} ×"]],
+        h.summary[h.span(".said")[node.sentence], h.span(".times")[f"≥ {words.times(node.risk_ratio_low)} ×"]],
         h.div(".within")[
             h.p[node.finding, " ", h.span(".note")[node.base_rate]],
             h.dl(".facts")[(h.div[h.dt[title], h.dd[text]] for title, text in facts)],
@@ -168,8 +168,8 @@ def _table(report: CpuReport) -> h.Element:
             parts.number(node.hot),
             words.percent(node.share_inside),
             words.percent(node.share_outside),
-            "–" if node.risk_ratio is None else f"{node.risk_ratio:.3g}",
-            f"{node.risk_ratio_low:.3g}",
+            words.times(node.risk_ratio),
+            words.times(node.risk_ratio_low),
             words.percent(node.covers),
             f"{node.q_value:.1g}",
         ]

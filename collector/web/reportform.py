@@ -34,7 +34,6 @@ def form(report: CpuReport) -> h.Element:
         h.label[h.span["Only where"], h.input(type="text", name="where", placeholder="os=windows", spellcheck="false")],
         (h.input(type="hidden", name=name, value=value) for name, value in kept),
         h.button(type="submit")["Show"],
-        h.a(".clear", href="/reports/cpu")["The last 12 hours"],
         h.ul(".chips", aria_label="Filters")[_chips(report, pairs)] if report.filters else None,
     ]
 

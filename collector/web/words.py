@@ -40,6 +40,13 @@ def percent(share: float | None) -> str:
     return f"{value:.{decimals}f}{NARROW}%"
 
 
+def times(ratio: float | None) -> str:
+    """How many times as much: `3.7`, `24`, `140`; a dash where there is no number."""
+    if ratio is None:
+        return "–"
+    return f"{ratio:.1f}" if ratio < 9.95 else exact(round(ratio))
+
+
 def span(seconds: float) -> str:
     """How long: `0.4 ms`, `35 ms`, `1.2 s`, `3 min`, `5 h`, `2 d`."""
     if seconds < 0.0005:

@@ -123,3 +123,10 @@ def test_times_are_utc_and_say_a_day_once() -> None:
 def test_one_has_no_plural() -> None:
     assert plain(words.plural(1, "row")) == "1 row"
     assert plain(words.plural(4210, "row")) == "4 210 rows"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(None, "–"), (0.5, "0.5"), (3.14, "3.1"), (9.96, "10"), (137.2, "137"), (1234.5, "1 234")]
+)
+def test_ratios(ratio: float | None, said: str) -> None:
+    assert plain(words.times(ratio)) == said
