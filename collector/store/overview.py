@@ -103,7 +103,7 @@ async def read(pool: Pool, query: OverviewQuery) -> Overview:
 
 
 async def anything_stored(pool: Pool) -> bool:
-    """Whether a payload was ever stored. Raises StoreDown."""
+    """Whether anything was ever stored. Raises StoreDown."""
     ((stored,),) = await fetch(pool, "anything_stored", {})
     return bool(stored)
 

@@ -104,7 +104,7 @@ class Store:
         return await overview.read(self._read, query)
 
     async def anything_stored(self) -> bool:
-        """Whether a payload was ever stored."""
+        """Whether anything was ever stored."""
         return await overview.anything_stored(self._read)
 
     async def computed_until(self) -> datetime | None:

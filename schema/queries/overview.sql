@@ -65,8 +65,11 @@ GROUP BY CASE WHEN place <= %(top)s THEN place END, CASE WHEN place <= %(top)s T
 ORDER BY cut, place, at;
 
 -- name: anything_stored
--- Whether a payload was ever stored: the page of an empty collector says how to send one.
-SELECT EXISTS (SELECT FROM payload) OR EXISTS (SELECT FROM stats_5m);
+-- Whether anything was ever stored: the page of an empty collector says how to send.
+SELECT EXISTS (SELECT FROM payload)
+    OR EXISTS (SELECT FROM stats_5m)
+    OR EXISTS (SELECT FROM session_message)
+    OR EXISTS (SELECT FROM analytics_hour);
 
 -- name: schema_engine
 -- Which kind of schema this is: 'timescaledb' or 'plain'.
