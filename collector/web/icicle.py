@@ -12,7 +12,7 @@ from collector.web.words import exact, percent, plural
 
 ROW, GAP, GAUGE = 60, 3, 6
 """Pixels: a row, what is free between two, the gauge at a cell's foot."""
-NARROW_CELL = 0.004
+NARROW_CELL = 0.015
 """Of the width: a cell that is narrower is not drawn; the tree has it."""
 
 _svg, _rect, _text, _line = h.svg, h.Element("rect"), h.Element("text"), h.Element("line")
