@@ -25,6 +25,7 @@ from collector.routes.html import html, wants_page
 from collector.routes.ingest import Ingest
 from collector.routes.methods import with_every_method
 from collector.routes.metrics import metrics
+from collector.routes.reports import get_cpu_report
 from collector.routes.responses import PROBLEM_JSON
 from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
@@ -55,7 +56,7 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         finally:
             await service.stop()
 
-    handlers = [get_stats, get_hour, get_hours, get_session, get_stream, live, ready, metrics]
+    handlers = [get_stats, get_hour, get_hours, get_session, get_cpu_report, get_stream, live, ready, metrics]
     app = _App(
         raw,
         route_handlers=[*handlers, get_home, *docs_handlers(lambda: document(handlers))],

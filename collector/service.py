@@ -16,6 +16,7 @@ from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
 from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
+from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.reading import Store
 from collector.writer import Writer
@@ -23,6 +24,8 @@ from collector.writer import Writer
 log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
+REFRESH_S = 60.0
+"""Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
 
 
 class Interruptible(Protocol):
@@ -66,11 +69,12 @@ class Service:
         self.pulse = Pulse()
         self.draining = False
         self._clock = clock
+        self.reports = Reports(self.store.cpu_refresh, self.store.cpu, clock)
         self._schema = migrations()[-1].version
         self._open: set[Interruptible] = set()
         self._no_streams = asyncio.Event()
         self._no_streams.set()
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._housekeeping: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
@@ -93,7 +97,7 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        self._housekeeping = asyncio.create_task(self._keep_house())
+        self._housekeeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._keep_sums())]
         self.pulse.start()
         if self._consumer is not None:
             await self._consumer.start(self)
@@ -139,8 +143,8 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
                 await self._no_streams.wait()
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        for task in self._housekeeping:
+            task.cancel()
         self.pulse.stop()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
@@ -168,3 +172,9 @@ class Service:
                     rejected=timedelta(days=settings.rejected_retention_days),
                 )
                 log.info("housekeeping", keys=gone[0], tokens=gone[1], rejected=gone[2])
+
+    async def _keep_sums(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            with contextlib.suppress(StoreError):
+                await self.store.cpu_refresh.keep_up()

@@ -54,6 +54,7 @@ class Node(msgspec.Struct, kw_only=True):
     sessions: int
     hot: int
     outside_sessions: int
+    """In neither this node nor one listed before it."""
     outside_hot: int
     share_inside: float
     """Of `sessions` that are hot."""
@@ -112,6 +113,10 @@ class CpuReport(msgspec.Struct, kw_only=True, rename={"since": "from"}):
     href: str
     """This report, with absolute times."""
     worst: list[WorstSession]
+    answer: list[list[Condition]] = msgspec.field(default_factory=list)
+    """What explains most, in short: conditions that hold together; or more than one, of which each does a part. Empty
+    where nothing stands out.
+    """
     tree: list[Node]
 
 

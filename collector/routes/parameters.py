@@ -1,6 +1,7 @@
 """Query parameters: a misspelt one is told, not ignored."""
 
 import re
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from litestar import Request
@@ -24,13 +25,15 @@ def _with_offset(text: str) -> str:
     return f"{text}Z" if found[1] else f"{text}:00Z"
 
 
-def known_only(request: Request[Any, Any, Any], names: set[str]) -> None:
-    """Raises BadRequest for a parameter that is unknown, or there twice."""
+def known_only(
+    request: Request[Any, Any, Any], names: AbstractSet[str], repeated: AbstractSet[str] = frozenset()
+) -> None:
+    """Raises BadRequest for a parameter that is unknown, or there twice and not `repeated`."""
     given = [name for name, _ in request.query_params.multi_items()]
     for name in given:
         if name not in names:
             raise BadRequest(f"unknown parameter {name[:40]!r}; known are {', '.join(sorted(names))}")
-        if given.count(name) > 1:
+        if given.count(name) > 1 and name not in repeated:
             raise BadRequest(f"{name}: given more than once")
 
 

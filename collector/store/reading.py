@@ -6,9 +6,12 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from collector.progress import Progress
+from collector.report.model import SessionCpu
 from collector.store import overview, sessions
+from collector.store.cpu import CpuReader, Refresh
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
+from collector.store.session_cpu import BANDS, POINTS, session_cpu
 
 LOCK_TIMEOUT_S = 3
 """Whoever holds a key for longer than this is stuck; clients that wait for it must not use up the pool."""
@@ -50,19 +53,24 @@ class Store:
             "SET timezone = 'UTC'; SET plan_cache_mode = force_custom_plan; "
             f"SET statement_timeout = '{READ_TIMEOUT_S}s'",
         )
+        self._sums = make_pool(url, "SET timezone = 'UTC'", max_size=1)
         self.hours = Hours(self._main, self._read)
+        self.cpu_refresh = Refresh(self._sums)
+        self.cpu = CpuReader(self._read)
 
     async def open(self) -> None:
         """Start the pools; they connect when a connection is needed."""
         await self._main.open()
         await self._probe.open()
         await self._read.open()
+        await self._sums.open()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._main.close()
         await self._probe.close()
         await self._read.close()
+        await self._sums.close()
 
     async def take_stream(self, source: str) -> Progress:
         """Become the owner of a source; returns how far it is committed."""
@@ -110,6 +118,17 @@ class Store:
     async def computed_until(self) -> datetime | None:
         """Up to when `stats` is computed ahead; None where nothing is."""
         return await overview.computed_until(self._read)
+    async def session_cpu(
+        self,
+        session: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        points: int = POINTS,
+        bands: int = BANDS,
+    ) -> SessionCpu:
+        """A session's CPU over time, with its events as bands (`store.session_cpu`)."""
+        return await session_cpu(self._read, session, since, until, points=points, bands=bands)
 
     async def unfit(self, schema: int) -> list[str]:
         """Why nothing should be written here: a row could be lost, or none stored; `schema` is the version needed."""

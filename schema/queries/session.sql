@@ -34,3 +34,37 @@ WHERE session = %(session)s::text
        OR (time >= %(at_time)s::timestamptz AND (time, coalesce(seq, -1)) >= (%(at_time)s::timestamptz, %(at_seq)s::bigint)))
 ORDER BY time, coalesce(seq, -1), received_at, version, cpu, event, phase, properties::text
 LIMIT %(limit)s OFFSET %(given)s;
+
+-- name: session_span
+-- A session within bounds: its first and last message, how many samples, and what it says of itself.
+SELECT min(time), max(time), count(cpu), cpu_merge(properties ORDER BY time, seq, properties) FILTER (WHERE event IS NULL AND properties IS NOT NULL)::text,
+       cpu_merge(jsonb_build_object('version', version) ORDER BY time, seq, version) FILTER (WHERE version IS NOT NULL) ->> 'version'
+FROM session_message
+WHERE session = %(session)s::text AND time >= %(from)s::timestamptz AND time < %(to)s::timestamptz;
+
+-- name: session_points
+-- The highest sample of each of so many stretches of time between two moments.
+SELECT DISTINCT ON (stretch) time, cpu
+FROM (
+    SELECT time, cpu,
+           floor(extract(epoch FROM time - %(first)s::timestamptz) * %(points)s::integer
+                 / (extract(epoch FROM %(last)s::timestamptz - %(first)s::timestamptz) + 0.001)) AS stretch
+    FROM session_message
+    WHERE session = %(session)s::text AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz AND cpu IS NOT NULL
+) AS sample
+ORDER BY stretch, cpu DESC, time;
+
+-- name: session_samples
+-- Every sample between two moments.
+SELECT time, cpu
+FROM session_message
+WHERE session = %(session)s::text AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz AND cpu IS NOT NULL
+ORDER BY time, seq, cpu;
+
+-- name: session_events
+-- Messages with events between two moments, the last ones.
+SELECT time, coalesce(seq, -1), event, phase, properties::text
+FROM session_message
+WHERE session = %(session)s::text AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz AND event IS NOT NULL
+ORDER BY time DESC, seq DESC
+LIMIT %(limit)s;

@@ -1,0 +1,117 @@
+"""What is said of rows, as arrays: names as codes, numbers as they are. Pure: no I/O."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TypeGuard
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.report.model import Scalar
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FEW_VALUES = 10
+"""A number with no more values than this may also be a name: cores, or an API level."""
+
+
+class Names(msgspec.Struct):
+    """A code for each row, -1 where it says nothing, and the values by their codes."""
+
+    codes: Ints
+    values: list[Scalar]
+
+
+class Columns(msgspec.Struct):
+    """By dimension. A dimension may be in both: a number of few values, or one that some call by a name."""
+
+    names: dict[str, Names]
+    numbers: dict[str, Floats]
+    """NaN where a row says none."""
+
+    def __contains__(self, dimension: str) -> bool:
+        return dimension in self.names or dimension in self.numbers
+
+    def fulfilling(self, dimension: str, op: str, value: Scalar, rows: int) -> Bools:
+        """Which rows fulfil the condition. Names and numbers are equal where their texts are."""
+        fulfil = np.zeros(rows, np.bool_)
+        if op == "=":
+            names = self.names.get(dimension)
+            if names is not None:
+                codes = [code for code, other in enumerate(names.values) if text_of(other) == text_of(value)]
+                fulfil |= np.isin(names.codes, codes)
+            if is_number(value) and dimension in self.numbers:
+                fulfil |= self.numbers[dimension] == value
+        elif dimension in self.numbers and is_number(value):
+            numbers = self.numbers[dimension]
+            fulfil = numbers > value if op == ">" else numbers <= value
+        return fulfil
+
+
+def columns_of(rows: Iterable[Mapping[str, Scalar]]) -> Columns:
+    """Of what each row says by its dimensions."""
+    codes: dict[str, list[int]] = {}
+    numbers: dict[str, list[float]] = {}
+    values: dict[str, dict[str, Scalar]] = {}
+    places: dict[str, dict[str, int]] = {}
+    where: dict[str, list[int]] = {}
+    number_where: dict[str, list[int]] = {}
+    count = 0
+    for at, row in enumerate(rows):
+        count = at + 1
+        for dimension, value in row.items():
+            if is_number(value):
+                numbers.setdefault(dimension, []).append(float(value))
+                number_where.setdefault(dimension, []).append(at)
+                continue
+            text = text_of(value)
+            known = places.setdefault(dimension, {})
+            code = known.get(text)
+            if code is None:
+                code = known[text] = len(known)
+                values.setdefault(dimension, {})[text] = value
+            codes.setdefault(dimension, []).append(code)
+            where.setdefault(dimension, []).append(at)
+    found = Columns({}, {})
+    for dimension, said in codes.items():
+        column = np.full(count, -1, np.int64)
+        column[where[dimension]] = said
+        found.names[dimension] = Names(column, list(values[dimension].values()))
+    for dimension, said_numbers in numbers.items():
+        number_column = np.full(count, np.nan)
+        number_column[number_where[dimension]] = said_numbers
+        found.numbers[dimension] = number_column
+        _name_few(found, dimension)
+    return found
+
+
+def _name_few(columns: Columns, dimension: str) -> None:
+    """Let a number of few values be a name, too."""
+    numbers = columns.numbers[dimension]
+    said = ~np.isnan(numbers)
+    distinct, codes = np.unique(numbers[said], return_inverse=True)
+    if len(distinct) > FEW_VALUES:
+        return
+    names = columns.names.setdefault(dimension, Names(np.full(len(numbers), -1, np.int64), []))
+    names.codes[said] = codes + len(names.values)
+    names.values += [plain(float(number)) for number in distinct]
+
+
+def is_number(value: Scalar) -> TypeGuard[int | float]:
+    """Numbers that can be compared; true and false are names."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def plain(number: float) -> Scalar:
+    """A number as people write it."""
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+
+
+def text_of(value: Scalar) -> str:
+    """A value as JSON writes it, names as they are."""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(plain(value) if isinstance(value, float) else value).decode()

@@ -1,0 +1,245 @@
+"""The drill-down: from a table of sessions to a tree of what the hot ones have in common. One pure function of its input.
+
+A level is all conditions that the sessions of a node can be narrowed by (`splits`). Those count that survive Benjamini
+and Hochberg's procedure over the level and cover enough of the hot sessions. They are ranked by the log of the risk
+ratio's lower bound times the share of hot sessions covered, against everything outside of the whole path, and each by
+the best that lies below it: so a pair of conditions is found whose members say little alone. What is left of the
+sessions without the first node is asked again for the next one; so what only goes along with a cause does not appear
+beside it. Values of one dimension may be the answer together, where they explain twice as much (`PRICE`).
+
+What was tried on real labelled cases is in docs/drill-down.md.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from collector.report.model import Condition
+from collector.report.splits import LEVEL, Split, score, splits_of
+from collector.report.statistics import q_values
+from collector.report.table import Table, View, whole
+
+MIN_SUPPORT = 0.05
+"""Of the hot sessions of a node, what a condition has to cover to be shown below it."""
+DEPTH = 3
+PRICE = 2.0
+"""One more value of a dimension, or a higher threshold, must explain so much more to be preferred."""
+SET_SIZE = 3
+SIBLINGS = 6
+"""Nodes below a node at most: a reader does not look at more."""
+BEAM = 4
+"""Paths of a length that are looked further into; more of them found nothing else in the labelled cases."""
+FEW_HOT = 3
+"""Hot sessions below which nothing is said."""
+
+Path = frozenset[Condition]
+
+
+class Branch(msgspec.Struct, kw_only=True):
+    """A node of the tree. What is outside is in neither this node nor one listed before it."""
+
+    split: Split
+    above: View
+    view: View
+    """The sessions of the node, and what was measured of each in it."""
+    children: "list[Branch]"
+
+
+class Found(msgspec.Struct):
+    """The tree, and the combinations of conditions by how much they explain, best first: the first `answer` of them
+    together are the answer.
+    """
+
+    view: View
+    tree: list[Branch]
+    combinations: list[Path]
+    answer: int
+
+
+def drill_down(
+    table: Table, conditions: Iterable[Condition] = (), *, min_support: float = MIN_SUPPORT, depth: int = DEPTH
+) -> Found:
+    """The tree of the sessions that fulfil the conditions."""
+    view = whole(table)
+    fixed = tuple(conditions)
+    for condition in fixed:
+        view = view.narrow(condition)
+    search = _Search(view, frozenset(condition.dimension for condition in fixed), min_support, depth)
+    search.explore()
+    tree = search.grow(view, frozenset(), depth)
+    answer = search.answer(tree)
+    return Found(view, tree, [*answer, *(path for path in search.ranked() if path not in answer)], len(answer))
+
+
+class _Search:
+    """What is known of paths from one view: how much each explains, and which are significant step by step."""
+
+    def __init__(self, root: View, fixed: frozenset[str], min_support: float, depth: int) -> None:
+        self.root = root
+        self.fixed = fixed
+        self.min_support = min_support
+        self.depth = depth
+        self.value: dict[Path, float] = {}
+        self.significant: set[Path] = set()
+        self.pairs = _pairs(root)
+        self.together = 1
+        self._below: dict[tuple[Path, int], list[Split]] = {}
+
+    def explore(self) -> None:
+        """Look at conditions, then at pairs of the best, then at what can be added to these."""
+        beam: list[tuple[Path, View]] = [(frozenset(), self.root)]
+        for _ in range(self.depth):
+            longer: dict[Path, tuple[View, Split]] = {}
+            for path, view in beam:
+                splits = self._splits_below(view, path)
+                sound = {id(split) for split in self._surviving(view, splits)}
+                for split in splits:
+                    key = path | {split.condition}
+                    value = self.explains(split)
+                    if split.hot < self.min_support * self.root.hot_count or value <= 0:
+                        continue
+                    if id(split) in sound and (not path or path in self.significant):
+                        self.significant.add(key)
+                    if value > self.value.get(key, 0.0):
+                        self.value[key] = value
+                        longer[key] = view, split
+            if not self.significant:
+                self.value.clear()
+                return
+            best = sorted(longer, key=lambda path: -self.value[path])[:BEAM]
+            beam = [(path, longer[path][0].narrow(longer[path][1].condition, longer[path][1].at)) for path in best]
+
+    def _splits_below(self, view: View, path: Path) -> list[Split]:
+        """Those of a path's own view, computed once."""
+        key = path, view.at
+        if key not in self._below:
+            self._below[key] = self._splits(view, path)
+        return self._below[key]
+
+    def _splits(self, view: View, path: Path) -> list[Split]:
+        """The conditions that a node can be narrowed by, tested."""
+        if view.hot_count < FEW_HOT:
+            return []
+        splits = splits_of(view, self.fixed | {condition.dimension for condition in path})
+        tested = q_values([split.p_value for split in splits.found], splits.tests)
+        for split, q_value in zip(splits.found, tested, strict=True):
+            split.q_value = q_value
+        return splits.found
+
+    def _surviving(self, view: View, splits: list[Split]) -> list[Split]:
+        """Those that may be shown."""
+        return [split for split in splits if split.q_value <= LEVEL and self._enough(split, view) and split.low > 1]
+
+    def _enough(self, split: Split, view: View) -> bool:
+        return split.hot >= max(FEW_HOT, self.min_support * view.hot_count)
+
+    def explains(self, split: Split) -> float:
+        """How much the path that ends with this split explains of all there is: against everything outside of it."""
+        sessions, hot = self.root.count, self.root.hot_count
+        if split.of_parts and split.at in self.pairs:
+            sessions, hot = self.pairs[split.at]
+        outside = max(0, sessions - split.sessions)
+        against = msgspec.structs.replace(
+            split,
+            outside_sessions=outside,
+            outside_hot=min(outside, max(0, hot - split.hot)),
+            test_sessions=min(outside, self.root.count),
+        )
+        return score(against, self.root.hot_count) / (PRICE if split.at > self.root.at else 1.0)
+
+    def ranked(self) -> list[Path]:
+        """All paths that were found, best first; of those that explain as much the shorter one."""
+        return sorted(self.value, key=lambda path: (-self.value[path], len(path)))
+
+    def answer(self, tree: list[Branch]) -> list[Path]:
+        """What explains most: along the best nodes of the tree, or the values of one dimension that do together."""
+        if not tree:
+            return []
+        first = tree[0].split.condition
+        values = [branch.split.condition for branch in tree[: self.together]]
+        if len(values) > 1:
+            return [frozenset({value}) for value in values]
+        best, path, value = frozenset({first}), frozenset[Condition](), 0.0
+        while tree:
+            path |= {tree[0].split.condition}
+            worth = self.explains(tree[0].split)
+            if worth > value:
+                best, value = path, worth
+            tree = tree[0].children
+        return [best]
+
+    def grow(self, view: View, path: Path, depth: int) -> list[Branch]:
+        """The nodes below a node, best first."""
+        branches: list[Branch] = []
+        rest = view
+        while depth and len(branches) < SIBLINGS:
+            splits = self._splits(rest, path) if branches else self._splits_below(rest, path)
+            surviving = self._surviving(rest, splits)
+            if not surviving:
+                break
+            best = max(surviving, key=lambda split: (self._promise(split, path), self.explains(split)))
+            chosen = self._set(rest, splits, self._promise(best, path)) or [best]
+            if not path and not branches:
+                self.together = len(chosen)
+            for split in chosen:
+                inside = view.narrow(split.condition, split.at)
+                children = self.grow(inside, path | {split.condition}, depth - 1)
+                branches.append(Branch(split=split, above=view, view=inside, children=children))
+                rest = rest.without(split.condition)
+        return branches
+
+    def _promise(self, split: Split, path: Path) -> float:
+        """The most that a significant path through this split explains."""
+        key = path | {split.condition}
+        return max([self.explains(split), *(self.value[found] for found in self.significant if key <= found)])
+
+    def _set(self, view: View, splits: list[Split], value: float) -> list[Split]:
+        """Values of one dimension that explain more together than `value`, at a price for each after the first; each is
+        significant without the others.
+        """
+        best: list[Split] = []
+        for values in _by_dimension(split for split in splits if self._enough(split, view)):
+            values.sort(key=lambda split: -split.hot / split.sessions)
+            for size in range(2, min(SET_SIZE, len(values)) + 1):
+                together = _together(values[:size])
+                worth = self.explains(together) / PRICE ** (size - 1)
+                if worth > value:
+                    alone = list(_alone(values[:size], view))
+                    if all(split.p_value <= LEVEL / len(values) and split.low > 1 for split in alone):
+                        best, value = alone, worth
+        return best
+
+
+def _pairs(view: View) -> dict[int, tuple[int, int]]:
+    """By threshold: sessions with each of their events, and the hot ones of these."""
+    parts = view.parts()
+    if not len(parts.row):
+        return {}
+    return {
+        at: (len(parts.row), int(view.table.is_hot(parts.measured, at).sum()))
+        for at in range(view.at, len(view.table.thresholds))
+    }
+
+
+def _by_dimension(splits: Iterable[Split]) -> Iterator[list[Split]]:
+    """Names of which a session has one."""
+    found: dict[str, list[Split]] = {}
+    for split in splits:
+        if split.condition.op == "=" and not split.within:
+            found.setdefault(split.condition.dimension, []).append(split)
+    yield from found.values()
+
+
+def _together(splits: list[Split]) -> Split:
+    sessions, hot = sum(split.sessions for split in splits), sum(split.hot for split in splits)
+    return msgspec.structs.replace(splits[0], sessions=sessions, hot=hot)
+
+
+def _alone(splits: list[Split], view: View) -> Iterator[Split]:
+    """Each against what is in none of them."""
+    together = _together(splits)
+    outside, outside_hot = view.count - together.sessions, view.hot_count - together.hot
+    for split in splits:
+        one = msgspec.structs.replace(split, outside_sessions=outside, outside_hot=outside_hot, test_sessions=outside)
+        one.test()
+        yield one

@@ -1,0 +1,56 @@
+"""GET /reports/cpu: the drill-down, as JSON or as a tree of sentences."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
+
+from collector.report.model import CpuReport
+from collector.report.question import PARAMETERS, ask
+from collector.report.text import as_text
+from collector.routes.pages import HEADERS
+from collector.routes.parameters import known_only
+from collector.service import Service
+
+RENDERERS: dict[str, Callable[[CpuReport], str]] = {"text/plain": as_text}
+"""By media type, what a client may ask for in place of JSON."""
+
+
+@get(
+    "/reports/cpu",
+    responses={200: ResponseSpec(CpuReport, generate_examples=False)},
+    tags=["reports"],
+    summary="Who runs hot, doing what",
+)
+async def get_cpu_report(
+    request: Request[Any, Any, Any],
+    service: NamedDependency[Service],
+    hours: Annotated[str | None, QueryParameter(description="The window: so many hours up to `to`.")] = None,
+    from_: Annotated[
+        str | None, QueryParameter(name="from", description="The window's begin, in place of hours.")
+    ] = None,
+    to: Annotated[str | None, QueryParameter(description="The window's end, not in it; now.")] = None,
+    threshold: Annotated[str | None, QueryParameter(description="Percent of a core; over it is hot.")] = None,
+    statistic: Annotated[str | None, QueryParameter(description="What of a session's samples is compared.")] = None,
+    min_support: Annotated[
+        str | None, QueryParameter(description="Share of the hot sessions that a node covers.")
+    ] = None,
+    depth: Annotated[str | None, QueryParameter(description="Levels of the tree.")] = None,
+    version: Annotated[str | None, QueryParameter(description="Only this version.")] = None,
+    event: Annotated[str | None, QueryParameter(description="Only what was measured during this event.")] = None,
+    where: Annotated[list[str] | None, QueryParameter(description="Only what fulfils this, too.")] = None,
+) -> Response[bytes]:
+    """How many sessions had CPU over a threshold, and what they have in common: a tree, the best node first. Windows
+    are made of whole 5 minutes. JSON, or the tree as sentences (`Accept: text/plain`).
+    """
+    known_only(request, PARAMETERS, repeated={"where"})
+    report = await service.reports.cpu(ask(request.query_params.multi_items()))
+    accepted = request.headers.get("accept", "")
+    for media_type, render in RENDERERS.items():
+        if media_type in accepted:
+            return Response(render(report).encode(), media_type=f"{media_type}; charset=utf-8", headers=HEADERS)
+    return Response(msgspec.json.encode(report), media_type="application/json", headers=HEADERS)
