@@ -16,6 +16,8 @@ from collector.errors import StoreDown, StoreError
 from collector.migrate import migrations
 from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
+from collector.recent import Recent
+from collector.report.question import Question
 from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.reading import Store
@@ -24,6 +26,10 @@ from collector.writer import Writer
 log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
+RECENT_REPORT_S = 60.0
+"""For so long the report that the built-in page begins with is not made again: it is of hours, and takes a second."""
+RECENT_REPORT_WAIT_S = 1.0
+"""What the rest of the page waits for it, the first time."""
 REFRESH_S = 60.0
 """Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
 
@@ -70,6 +76,9 @@ class Service:
         self.draining = False
         self._clock = clock
         self.reports = Reports(self.store.cpu_refresh, self.store.cpu, clock)
+        self.recent_report = Recent(
+            lambda: self.reports.cpu(Question()), keep_s=RECENT_REPORT_S, wait_s=RECENT_REPORT_WAIT_S
+        )
         self._schema = migrations()[-1].version
         self._open: set[Interruptible] = set()
         self._no_streams = asyncio.Event()
@@ -146,6 +155,7 @@ class Service:
         for task in self._housekeeping:
             task.cancel()
         self.pulse.stop()
+        self.recent_report.stop()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
         if consumed is not None:

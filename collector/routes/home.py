@@ -8,7 +8,8 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 
 from collector import __version__
-from collector.errors import BadRequest
+from collector.errors import BadRequest, CollectorError
+from collector.report.model import CpuReport
 from collector.routes.docs import address
 from collector.routes.html import html
 from collector.routes.parameters import known_only, of_form, storable
@@ -43,10 +44,11 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
     store, hour = service.store, now.replace(minute=0, second=0, microsecond=0)
     query = OverviewQuery(view.since, view.until, view.step, view.customer, view.content)
     hours_since = hour - timedelta(hours=2 * SHOWN_HOURS - 1)
-    found, hours, computed_until = await asyncio.gather(
+    found, hours, computed_until, report = await asyncio.gather(
         store.overview(query),
         store.hours.between(hours_since, hour + timedelta(hours=1), 2 * SHOWN_HOURS),
         store.computed_until(),
+        _report(service),
     )
     shown = overview.Shown(
         view=view,
@@ -54,13 +56,21 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
         overview=found,
         hours={at: Counts(*counts) for at, *counts in hours},
         vitals=service.pulse.vitals(),
-        report=None,
+        report=report,
         computed_until=computed_until,
         stored=bool(found.at) or bool(hours) or await store.anything_stored(),
         address=address(request),
     )
     # In a thread: writers and streams have their turns meanwhile.
     return html(request, await asyncio.to_thread(overview.render, shown), overview.look())
+
+
+async def _report(service: Service) -> CpuReport | str | None:
+    """The report's part of the page, which is no reason for the page not to be there."""
+    try:
+        return await service.recent_report.get()
+    except CollectorError as exc:
+        return f"There is no report now: {exc}"
 
 
 def parse_view(request: Request[Any, Any, Any], now: datetime) -> View:
