@@ -1,5 +1,6 @@
 """GET /sessions/{session}: the messages of a session."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlencode
@@ -19,7 +20,6 @@ from collector.service import Service
 from collector.store.sessions import SessionQuery, SessionRow
 from collector.times import parse_time
 from collector.web import session as session_page
-from collector.web.timeline import timeline
 from collector.web.words import iso
 
 DEFAULT_LIMIT = 1_000
@@ -27,8 +27,6 @@ MAX_LIMIT = 10_000
 """Messages of a page: a megabyte or two, where properties are short."""
 CURSOR_MAX_CHARACTERS = 200
 SESSION_MAX_CHARACTERS = 256
-PAGE_MESSAGES = 20_000
-"""Of a session's page: some hours of a talkative client, in less than a second."""
 DEFAULT_THRESHOLD, MAX_THRESHOLD = 30.0, 1e6
 
 
@@ -102,13 +100,10 @@ async def _page(
     until: datetime | None,
     threshold: float,
 ) -> Response[bytes]:
-    """A page of the session: of its first PAGE_MESSAGES in the range."""
-    rows = await service.store.session(SessionQuery(session, PAGE_MESSAGES, since, until))
+    found = await service.store.session_cpu(session, since, until)
     here = f"/sessions/{quote(session, safe='')}"
-    found = timeline(session, rows)
     ends = [("from", since or found.since), ("to", until or (found.to and found.to + timedelta(seconds=1)))]
     report = urlencode([(name, iso(end)) for name, end in ends if end] + [("threshold", f"{threshold:g}")])
-    more = len(rows) == PAGE_MESSAGES
     asked = session_page.Asked(
         here=f"{here}?threshold={threshold:g}",
         report=f"/reports/cpu?{report}",
@@ -116,9 +111,8 @@ async def _page(
         threshold=threshold,
         since=since,
         until=until,
-        rest=f"{here}?{urlencode({'from': iso(rows[-1].time), 'threshold': f'{threshold:g}'})}" if more else None,
     )
-    return html(request, session_page.render(found, asked), session_page.look())
+    return html(request, await asyncio.to_thread(session_page.render, found, asked), session_page.look())
 
 
 def _session(request: Request[Any, Any, Any]) -> str:

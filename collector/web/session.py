@@ -24,9 +24,7 @@ MAX_ROWS = 500
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the URL says. `here`: the page without a range; `report`: the report that led here; `data`: the messages;
-    `rest`: where the page goes on, where there is more than it shows.
-    """
+    """What the URL says. `here`: the page without a range; `report`: the report that led here; `data`: the messages."""
 
     here: str
     report: str
@@ -34,7 +32,6 @@ class Asked(msgspec.Struct, frozen=True):
     threshold: float
     since: datetime | None = None
     until: datetime | None = None
-    rest: str | None = None
 
 
 def look() -> Sheet:
@@ -50,7 +47,6 @@ def render(found: SessionCpu, asked: Asked) -> str:
             h.p(".more")[
                 h.a(href=asked.report)["CPU report of this time"],
                 h.a(href=asked.here)["The whole session"] if asked.since or asked.until else None,
-                h.a(href=asked.rest)["What came later"] if asked.rest else None,
                 h.a(href=asked.data)["JSON"],
             ],
         ],
