@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench test-faults scale lint format clean constraints
+.PHONY: help demo test bench test-faults scale lint format screenshots clean constraints
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: $(READY) ## linter, formatter and type checker
 format: $(READY) ## lay out the code
 	@$(RUN) -m ruff check --fix-only --quiet .
 	@$(RUN) -m ruff format .
+
+screenshots: $(READY) ## the pictures of README.md, of a private collector with simulated traffic (needs chromium)
+	@$(RUN) -m tests.browser.screenshots
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	@.ci/constraints

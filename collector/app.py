@@ -23,6 +23,8 @@ from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
 from collector.routes.docs import docs_handlers
 from collector.routes.entrance import enter, turn_away
 from collector.routes.health import live, ready
+from collector.routes.home import get_home
+from collector.routes.html import html, wants_page
 from collector.routes.ingest import Ingest
 from collector.routes.login import LOGIN, LOGOUT, Login
 from collector.routes.methods import with_every_method
@@ -33,6 +35,7 @@ from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
 from collector.routes.streams import get_stream
 from collector.service import Service
+from collector.web import problem as problem_page
 
 log = structlog.get_logger()
 
@@ -66,7 +69,7 @@ def create_app(make_service: Callable[[], Service]) -> "App":
     handlers = [get_stats, get_hour, get_hours, get_session, get_cpu_report, get_stream, live, ready, metrics]
     app = App(
         raw,
-        route_handlers=[*handlers, *docs_handlers(lambda: document(handlers))],
+        route_handlers=[*handlers, get_home, *docs_handlers(lambda: document(handlers))],
         lifespan=[lifespan],
         dependencies={"service": Provide(_service, sync_to_thread=False)},
         exception_handlers={
@@ -171,22 +174,30 @@ def _service(state: State) -> Service:
     return service
 
 
-def _answer(problem: Problem) -> Response[dict[str, object]]:
+def _answer(
+    request: Request[Any, Any, Any], document: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> Response[Any]:
+    """A problem document, or a page of it for those who read pages."""
+    status = document["status"]
+    if wants_page(request):
+        passing = status == Unavailable.status
+        text = problem_page.render(document["title"], status, document["detail"], passing=passing)
+        return html(request, text, problem_page.look(), status=status, headers=dict(headers or {}))
+    return Response(document, status_code=status, media_type=PROBLEM_JSON.decode(), headers=dict(headers or {}))
+
+
+def _problem(request: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
     headers = {name.decode(): value.decode() for name, value in problem.headers}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
-    return Response(problem.body(), status_code=problem.status, media_type=PROBLEM_JSON.decode(), headers=headers)
+    return _answer(request, problem.body(), headers)
 
 
-def _problem(_: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
-    return _answer(problem)
+def _store_error(request: Request[Any, Any, Any], exc: StoreError) -> Response[Any]:
+    return _problem(request, Unavailable(f"the database is away: {exc}", retry_after_s=1))
 
 
-def _store_error(_: Request[Any, Any, Any], exc: StoreError) -> Response[Any]:
-    return _answer(Unavailable(f"the database is away: {exc}", retry_after_s=1))
-
-
-def _http_error(_: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
+def _http_error(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
     """Litestar's own: unknown paths and methods, parameters that do not fit."""
     detail = exc.detail
     if isinstance(exc.extra, list) and exc.extra:
@@ -194,11 +205,12 @@ def _http_error(_: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
             f"{item.get('key', '')}: {item.get('message', '')}" for item in exc.extra if isinstance(item, dict)
         )
     title = HTTPStatus(exc.status_code).phrase
-    body = {"type": "about:blank", "title": title, "status": exc.status_code, "detail": detail}
-    return Response(body, status_code=exc.status_code, media_type=PROBLEM_JSON.decode(), headers=exc.headers)
+    return _answer(
+        request, {"type": "about:blank", "title": title, "status": exc.status_code, "detail": detail}, exc.headers
+    )
 
 
 def _unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Any]:
     log.error("unexpected error", path=request.scope["path"], exc_info=exc)
-    body = {"type": "about:blank", "title": "Unexpected error", "status": 500, "detail": "see the collector's log"}
-    return Response(body, status_code=500, media_type=PROBLEM_JSON.decode())
+    detail = "see the collector's log"
+    return _answer(request, {"type": "about:blank", "title": "Unexpected error", "status": 500, "detail": detail})

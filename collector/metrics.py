@@ -3,8 +3,13 @@ received = stored + rejected + repeated, and `collector_backlog_rows` is what is
 """
 
 import functools
+import os
+from pathlib import Path
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from collector.embedded.processes import alive
 
 RECEIVED = Counter("collector_received", "Lines and single payloads taken in, blank lines not counted", ["endpoint"])
 STORED = Counter("collector_stored", "Lines and single payloads committed as rows", ["endpoint"])
@@ -49,3 +54,21 @@ OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way
 def of(counter: Counter, *labels: str) -> Counter:
     """The counter with these labels: to look it up each time costs as much as ten rows."""
     return counter.labels(*labels)
+
+
+def registry() -> CollectorRegistry:
+    """Every metric, of all worker processes together where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    _forget_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+    return shared
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Gauges of a worker that was killed would count for ever what it had under way."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not alive(pid):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]

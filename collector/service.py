@@ -15,8 +15,11 @@ from collector.errors import StoreError
 from collector.guard import Guard
 from collector.migrate import migrations
 from collector.patience import LOOK_EVERY_S, Patience
+from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
 from collector.readiness import Readiness
+from collector.recent import Recent
+from collector.report.question import Question
 from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
@@ -27,6 +30,10 @@ log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
 """At most; four times while a key is remembered, if that is shorter."""
+RECENT_REPORT_S = 60.0
+"""For so long the report that the built-in page begins with is not made again: it is of hours, and takes a second."""
+RECENT_REPORT_WAIT_S = 1.0
+"""What the rest of the page waits for it, the first time."""
 REFRESH_S = 60.0
 """Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
 
@@ -84,6 +91,7 @@ class Service:
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
         self._consumer = consumer_of(settings) if settings.consume else None
         self.leaving = False
+        self.pulse = Pulse()
         self.draining = False
         self._clock = clock
         self.reports = Reports(self.store.cpu_refresh, self.store.cpu, clock)
@@ -91,6 +99,9 @@ class Service:
         self.patience = Patience(settings.line_s)
         self.guard = Guard(url, self._revoke) if settings.api_keys == "on" else None
         self._open: set[Stream] = set()
+        self.recent_report = Recent(
+            lambda: self.reports.cpu(Question()), keep_s=RECENT_REPORT_S, wait_s=RECENT_REPORT_WAIT_S
+        )
         self._no_streams = asyncio.Event()
         self._no_streams.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,6 +131,7 @@ class Service:
         self._tasks = [asyncio.create_task(task) for task in running]
         if self.guard is not None:
             self.guard.start()
+        self.pulse.start()
         if self._consumer is not None:
             await self._consumer.start(self)
 
@@ -167,6 +179,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.pulse.stop()
+        self.recent_report.stop()
         if self.guard is not None:
             await self.guard.stop()
         await self._readiness.close()

@@ -12,18 +12,24 @@ import simulation
 
 PACKAGE = Path(collector.__file__).parent
 MESSAGES = sorted(f"messages.{path.stem}" for path in (PACKAGE / "messages").glob("[!_]*.py"))
-PURE = [*MESSAGES, "lines", "batch", "progress", "rows", "session_rows", "times", "errors"]
+PAGES = ("words", "scales", "charts", "layout", "parts", "icicle", "report", "reportform", "session", "problem")
+PURE = [
+    *MESSAGES,
+    *("lines", "batch", "progress", "rows", "session_rows", "times", "errors", "report.model"),
+    *(f"web.{name}" for name in PAGES),
+]
 IO = {"psycopg", "psycopg_pool", "litestar", "granian", "socket", "subprocess", "aiohttp", "httpx"}
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level names of all modules that a file imports, inside functions too."""
+    """Names of all modules that a file imports, inside functions too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            package = PACKAGE.parent.joinpath(*node.module.split(".")).is_dir()
+            found |= {f"{node.module}.{alias.name}" if package else node.module for alias in node.names}
     return found
 
 

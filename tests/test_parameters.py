@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from litestar import Request
 
 from collector.errors import BadRequest
-from collector.routes.parameters import known_only, storable
+from collector.routes.parameters import known_only, of_form, storable
 from tests.strategies import texts
 
 NAMES = {"customer", "from", "limit"}
@@ -50,3 +50,13 @@ def test_any_text_that_can_be_stored_is_itself(text: str) -> None:
 def test_nul_and_surrogates_are_refused(before: str, bad: str, after: str) -> None:
     with pytest.raises(BadRequest, match=r"^customer: "):
         storable(before + bad + after, "customer")
+
+
+def test_a_form_says_nothing_in_empty_fields_and_means_utc() -> None:
+    query = b"from=2026-01-01T12%3A00&to=2026-01-01T12%3A00%3A30&customer=2026-01-01T12%3A00&content=&hours="
+    assert sorted(of_form(request(query))) == [
+        ("customer", "2026-01-01T12:00"),
+        ("from", "2026-01-01T12:00:00Z"),
+        ("to", "2026-01-01T12:00:30Z"),
+    ]
+    assert of_form(request(b"from=2026-01-01T12%3A00%2B01%3A00")) == [("from", "2026-01-01T12:00+01:00")]

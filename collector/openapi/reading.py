@@ -48,7 +48,15 @@ _TIME = {
     ]
 }
 
+
+def _formats(*names: str) -> dict[str, Any]:
+    return {"schema": {"type": "string", "enum": list(names)}}
+
+
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("/stats", "format"): _formats("json", "csv", "ndjson"),
+    ("/sessions/{session}", "format"): _formats("json", "ndjson", "html"),
+    ("/analytics/range", "format"): _formats("json", "csv"),
     ("/stats", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
     ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
     ("/sessions/{session}", "session"): {
@@ -99,6 +107,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 NDJSON: {
                     "schema": {"type": "string", "contentMediaType": NDJSON, "contentSchema": ref(SessionMessage)},
                 },
+                "text/html": {"schema": {"type": "string"}},
             },
             _NEXT_LINK,
         ),

@@ -15,6 +15,7 @@ from collector.body import Receive
 from collector.endpoints import Endpoint, kept_hours_days
 from collector.errors import BadRequest, StoreError, Unavailable
 from collector.messages.hit import HitReader, parse_hit, parse_timestamp
+from collector.routes.formats import Format, as_file, format_of
 from collector.routes.ingest import Ingest
 from collector.routes.pages import HEADERS, as_csv
 from collector.routes.parameters import known_only
@@ -118,19 +119,22 @@ async def get_hours(
     service: NamedDependency[Service],
     from_: Annotated[str | None, QueryParameter(name="from", description="Hours that end after this time.")] = None,
     to: Annotated[str | None, QueryParameter(description="Hours that begin before this time.")] = None,
+    format_: Format = None,
 ) -> Response[bytes]:
     """Unique users, clicks and impressions by UTC hour, oldest first. JSON, or CSV (`Accept: text/csv`). A range with
     more than 10,000 hours that have something is refused.
     """
-    known_only(request, {"from", "to"})
+    known_only(request, {"from", "to", "format"})
+    wanted = format_of(request, ("json", "csv"))
     since = parse_time(from_, "from") if from_ is not None else None
     until = parse_time(to, "to") if to is not None else None
     rows = await service.store.hours.between(since, until, MAX_HOURS + 1)
     if len(rows) > MAX_HOURS:
         raise BadRequest(f"from, to: more than {MAX_HOURS} hours have something; ask for fewer")
-    if "text/csv" in request.headers.get("accept", ""):
+    if wanted == "csv":
         lines = [(f"{hour:%Y-%m-%dT%H:%M:%SZ}", *counts) for hour, *counts in rows]
-        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=HEADERS)
+        headers = {**HEADERS, **as_file(request, "analytics.csv")}
+        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=headers)
     body = msgspec.json.encode(Hours([Hour(*row) for row in rows]))
     return Response(body, media_type="application/json", headers=HEADERS)
 

@@ -10,7 +10,8 @@ from litestar import MediaType, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from collector.openapi.ingest import BASE
-from collector.openapi.page import POLICY, render
+from collector.openapi.page import look, render
+from collector.routes.html import html
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 """A host and a port as samples may show them; whatever else a client claims does not get into a shell command."""
@@ -26,9 +27,8 @@ def docs_handlers(make_document: Callable[[], dict[str, Any]]) -> list[HTTPRoute
         return Response(msgspec.json.encode(document()), media_type=MediaType.JSON, headers=_HEADERS)
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)
-    def docs(request: Request[Any, Any, Any]) -> Response[str]:
-        headers = {**_HEADERS, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-        return Response(render(document(), address(request)), media_type=MediaType.HTML, headers=headers)
+    def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return html(request, render(document(), address(request)), look())
 
     return [openapi_json, docs]
 

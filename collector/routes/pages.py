@@ -41,10 +41,12 @@ def page_headers(request: Request[Any, Any, Any], cursor: str | None) -> dict[st
     return {**HEADERS, "Link": f'<?{urlencode([*parameters, ("next", cursor)])}>; rel="next"'}
 
 
-def page(request: Request[Any, Any, Any], rows: list[dict[str, object]], cursor: str | None) -> Response[bytes]:
-    """A page as JSON lines where the client asks for them, else as JSON."""
+def page(
+    request: Request[Any, Any, Any], rows: list[dict[str, object]], cursor: str | None, *, lines: bool
+) -> Response[bytes]:
+    """A page as JSON lines, or as JSON."""
     headers = page_headers(request, cursor)
-    if "application/x-ndjson" in request.headers.get("accept", ""):
+    if lines:
         body = msgspec.json.Encoder().encode_lines(rows)
         return Response(body, media_type="application/x-ndjson", headers=headers)
     body = msgspec.json.encode({"rows": rows, "next": cursor})

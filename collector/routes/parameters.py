@@ -1,11 +1,28 @@
 """Query parameters: a misspelt one is told, not ignored."""
 
+import re
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from litestar import Request
 
 from collector.errors import BadRequest
+
+_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+"""What a browser's field for a time gives; pages say beside it that it is UTC."""
+
+
+def of_form(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    """Parameters as a page's form sends them: an empty field says nothing, and a time without an offset is UTC."""
+    given = [(name, value) for name, value in request.query_params.multi_items() if value]
+    return [(name, _with_offset(value) if name in ("from", "to") else value) for name, value in given]
+
+
+def _with_offset(text: str) -> str:
+    found = _WITHOUT_OFFSET.fullmatch(text)
+    if found is None:
+        return text
+    return f"{text}Z" if found[1] else f"{text}:00Z"
 
 
 def known_only(

@@ -1,6 +1,6 @@
 """GET /reports/cpu: the drill-down, as JSON or as a tree of sentences."""
 
-from collections.abc import Callable
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +12,12 @@ from litestar.params import QueryParameter
 from collector.report.model import CpuReport
 from collector.report.question import PARAMETERS, ask
 from collector.report.text import as_text
+from collector.routes.formats import Format, format_of
+from collector.routes.html import html
 from collector.routes.pages import HEADERS
-from collector.routes.parameters import known_only
+from collector.routes.parameters import known_only, of_form
 from collector.service import Service
-
-RENDERERS: dict[str, Callable[[CpuReport], str]] = {"text/plain": as_text}
-"""By media type, what a client may ask for in place of JSON."""
+from collector.web import report as page
 
 
 @get(
@@ -43,14 +43,16 @@ async def get_cpu_report(
     version: Annotated[str | None, QueryParameter(description="Only this version.")] = None,
     event: Annotated[str | None, QueryParameter(description="Only what was measured during this event.")] = None,
     where: Annotated[list[str] | None, QueryParameter(description="Only what fulfils this, too.")] = None,
+    format_: Format = None,
 ) -> Response[bytes]:
     """How many sessions had CPU over a threshold, and what they have in common: a tree, the best node first. Windows
-    are made of whole 5 minutes. JSON, or the tree as sentences (`Accept: text/plain`).
+    are made of whole 5 minutes. JSON, the tree as sentences (`Accept: text/plain`), or a page.
     """
-    known_only(request, PARAMETERS, repeated={"where"})
-    report = await service.reports.cpu(ask(request.query_params.multi_items()))
-    accepted = request.headers.get("accept", "")
-    for media_type, render in RENDERERS.items():
-        if media_type in accepted:
-            return Response(render(report).encode(), media_type=media_type, headers=HEADERS)
+    known_only(request, PARAMETERS | {"format"}, repeated={"where"})
+    wanted = format_of(request, ("json", "text", "html"))
+    report = await service.reports.cpu(ask(of_form(request)))
+    if wanted == "html":
+        return html(request, await asyncio.to_thread(page.render, report), page.look())
+    if wanted == "text":
+        return Response(as_text(report).encode(), media_type="text/plain; charset=utf-8", headers=HEADERS)
     return Response(msgspec.json.encode(report), media_type="application/json", headers=HEADERS)

@@ -1,8 +1,9 @@
 """GET /sessions/{session}: the messages of a session."""
 
-from datetime import datetime
+import asyncio
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 from litestar import Request, Response, get
@@ -11,17 +12,22 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
+from collector.routes.formats import Format, format_of
+from collector.routes.html import html
 from collector.routes.pages import NOT_OURS, decode_cursor, encode_cursor, page
 from collector.routes.parameters import known_only, storable
 from collector.service import Service
 from collector.store.sessions import SessionQuery, SessionRow
 from collector.times import parse_time
+from collector.web import session as session_page
+from collector.web.words import iso
 
 DEFAULT_LIMIT = 1_000
 MAX_LIMIT = 10_000
 """Messages of a page: a megabyte or two, where properties are short."""
 CURSOR_MAX_CHARACTERS = 200
 SESSION_MAX_CHARACTERS = 256
+DEFAULT_THRESHOLD, MAX_THRESHOLD = 30.0, 1e6
 
 
 class SessionMessage(msgspec.Struct):
@@ -58,11 +64,20 @@ async def get_session(
     to: Annotated[str | None, QueryParameter(description="Messages before this time.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Messages of a page.")] = DEFAULT_LIMIT,
     next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
-) -> Response[bytes]:
+    threshold: Annotated[
+        float, QueryParameter(ge=0, le=MAX_THRESHOLD, description="Marked on the page, in percent of a core.")
+    ] = DEFAULT_THRESHOLD,
+    format_: Format = None,
+) -> Response[Any]:
     """The messages of a session, oldest first; none where the session is unknown. JSON, or JSON lines
-    (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.
+    (`Accept: application/x-ndjson`); there the next page stands in the `Link` header. Browsers get a page
+    (`Accept: text/html`): the CPU over time, with the session's events.
     """
-    known_only(request, {"from", "to", "limit", "next"})
+    known_only(request, {"from", "to", "limit", "next", "threshold", "format"})
+    wanted = format_of(request, ("json", "ndjson", "html"))
+    if wanted == "html":
+        asked = (parse_time(from_, "from") if from_ else None, parse_time(to, "to") if to else None)
+        return await _page(request, service, _session(request), *asked, threshold)
     time, seq, given = _parse_cursor(next_) if next_ is not None else (None, -1, 0)
     query = SessionQuery(
         session=_session(request),
@@ -74,7 +89,30 @@ async def get_session(
     )
     rows = await service.store.session(query)
     cursor = _cursor(rows[:limit], query) if len(rows) > limit else None
-    return page(request, [_message(row) for row in rows[:limit]], cursor)
+    return page(request, [_message(row) for row in rows[:limit]], cursor, lines=wanted == "ndjson")
+
+
+async def _page(
+    request: Request[Any, Any, Any],
+    service: Service,
+    session: str,
+    since: datetime | None,
+    until: datetime | None,
+    threshold: float,
+) -> Response[bytes]:
+    found = await service.store.session_cpu(session, since, until)
+    here = f"/sessions/{quote(session, safe='')}"
+    ends = [("from", since or found.since), ("to", until or (found.to and found.to + timedelta(seconds=1)))]
+    report = urlencode([(name, iso(end)) for name, end in ends if end] + [("threshold", f"{threshold:g}")])
+    asked = session_page.Asked(
+        here=f"{here}?threshold={threshold:g}",
+        report=f"/reports/cpu?{report}",
+        data=f"{here}?format=json",
+        threshold=threshold,
+        since=since,
+        until=until,
+    )
+    return html(request, await asyncio.to_thread(session_page.render, found, asked), session_page.look())
 
 
 def _session(request: Request[Any, Any, Any]) -> str:

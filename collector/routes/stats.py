@@ -10,6 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
+from collector.routes.formats import Format, as_file, format_of
 from collector.routes.pages import NOT_OURS, as_csv, decode_cursor, encode_cursor, page, page_headers
 from collector.routes.parameters import known_only, storable
 from collector.service import Service
@@ -63,11 +64,13 @@ async def get_stats(
     to: Annotated[str | None, QueryParameter(description="Windows that end at this time or before.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows of a page.")] = DEFAULT_LIMIT,
     next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
+    format_: Format = None,
 ) -> Response[bytes]:
     """Windows of 5 minutes by customer and content, newest first. JSON, CSV (`Accept: text/csv`) or JSON lines
     (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.
     """
-    known_only(request, {"customer", "content", "from", "to", "limit", "next"})
+    known_only(request, {"customer", "content", "from", "to", "limit", "next", "format"})
+    wanted = format_of(request, ("json", "csv", "ndjson"))
     query = StatsQuery(
         limit=limit + 1,
         customer=storable(customer, "customer"),
@@ -79,10 +82,11 @@ async def get_stats(
     rows = await service.store.stats(query)
     cursor = _cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
-    if "text/csv" in request.headers.get("accept", ""):
+    if wanted == "csv":
         lines = [(f"{row.time:%Y-%m-%dT%H:%M:%SZ}", *msgspec.structs.astuple(row)[1:]) for row in rows]
-        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=page_headers(request, cursor))
-    return page(request, [_window(row) for row in rows], cursor)
+        headers = {**page_headers(request, cursor), **as_file(request, "stats.csv")}
+        return Response(as_csv(COLUMNS, lines), media_type="text/csv", headers=headers)
+    return page(request, [_window(row) for row in rows], cursor, lines=wanted == "ndjson")
 
 
 def _window(row: StatsRow) -> dict[str, object]:

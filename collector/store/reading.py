@@ -8,7 +8,7 @@ import msgspec
 from collector.errors import StoreDown, StoreError
 from collector.progress import Progress
 from collector.report.model import SessionCpu
-from collector.store import sessions
+from collector.store import overview, sessions
 from collector.store.cpu import CpuReader, Refresh
 from collector.store.hits import Hours
 from collector.store.pool import fetch, make_pool
@@ -122,6 +122,18 @@ class Store:
     async def keep(self, sources: set[str]) -> None:
         """These sources are in use: their keys are not to be forgotten."""
         await fetch(self._main, "keep_sources", {"sources": msgspec.json.encode(sorted(sources)).decode()})
+
+    async def overview(self, query: overview.OverviewQuery) -> overview.Overview:
+        """Sums of `stats` for the built-in page."""
+        return await overview.read(self._read, query)
+
+    async def anything_stored(self) -> bool:
+        """Whether anything was ever stored."""
+        return await overview.anything_stored(self._read)
+
+    async def computed_until(self) -> datetime | None:
+        """Up to when `stats` is computed ahead; None where nothing is."""
+        return await overview.computed_until(self._read)
 
     async def session_cpu(
         self,

@@ -68,7 +68,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
 
 def test_it_has_every_endpoint_and_no_other(best_app: App, document: dict[str, Any]) -> None:
     described = {(method, path) for method, path, _ in operations(document)}
-    of_itself = {("GET", "/docs"), ("GET", "/openapi.json")}
+    of_itself = {("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json")}
     served = {
         (method, route.path_format) for route in best_app.application.routes for method in route.methods - {"OPTIONS"}
     } | {("POST", endpoint.path) for endpoint in ENDPOINTS}
@@ -214,6 +214,7 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/stats", 400, PROBLEM), "time", lambda app: app.get("/stats", to="yesterday")),
     (("GET", "/sessions/{session}", 200, JSON), "JSON", lambda app: _session(app, None)),
     (("GET", "/sessions/{session}", 200, NDJSON), "lines", lambda app: _session(app, NDJSON)),
+    (("GET", "/sessions/{session}", 200, "text/html"), "page", lambda app: _session(app, "text/html")),
     (("GET", "/sessions/{session}", 400, PROBLEM), "limit", lambda app: app.get("/sessions/a", limit="many")),
     (("GET", "/analytics", 200, "text/plain"), "hour", lambda app: app.get("/analytics", timestamp=1)),
     (("GET", "/analytics", 400, PROBLEM), "time", lambda app: app.get("/analytics", timestamp="now")),
