@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from collector import metrics
 from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
 from collector.errors import StoreDown, StoreError
@@ -22,6 +23,8 @@ from collector.writer import Writer
 log = structlog.get_logger()
 
 HOUSEKEEPING_S = 600.0
+WATCH_S = 30.0
+"""Between two looks at the aggregates' refreshes: half of how often they are due."""
 
 
 class Interruptible(Protocol):
@@ -68,7 +71,7 @@ class Service:
         self._open: set[Interruptible] = set()
         self._no_streams = asyncio.Event()
         self._no_streams.set()
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._routine: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
@@ -91,7 +94,7 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        self._housekeeping = asyncio.create_task(self._keep_house())
+        self._routine = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._keep_watch())]
         if self._consumer is not None:
             await self._consumer.start(self)
 
@@ -136,8 +139,8 @@ class Service:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
                 await self._no_streams.wait()
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        for task in self._routine:
+            task.cancel()
         left_s = max(0.5, deadline - time.monotonic())
         await asyncio.gather(*(writer.stop(left_s) for writer in self._writers))
         if consumed is not None:
@@ -152,6 +155,17 @@ class Service:
                 return await self.store.unfit(self._schema)
         except (StoreDown, TimeoutError) as exc:
             return [f"the database is away: {exc}"]
+
+    async def look_at_aggregates(self) -> None:
+        """Show when each was last refreshed. Raises StoreError."""
+        for name, refreshed_at in (await self.store.refreshed_aggregates()).items():
+            metrics.AGGREGATE_REFRESHED.labels(name).set(refreshed_at)
+
+    async def _keep_watch(self) -> None:
+        while True:
+            with contextlib.suppress(StoreError):
+                await self.look_at_aggregates()
+            await asyncio.sleep(WATCH_S)
 
     async def _keep_house(self) -> None:
         settings = self.settings

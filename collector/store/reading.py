@@ -113,6 +113,12 @@ class Store:
             unsafe.append("the database is read-only")
         return unsafe
 
+    async def refreshed_aggregates(self) -> dict[str, float]:
+        """When each continuous aggregate was last refreshed, seconds since the epoch; none without TimescaleDB."""
+        if not (await fetch(self._main, "has_aggregates", {}))[0][0]:
+            return {}
+        return dict(await fetch(self._main, "refreshed_aggregates", {}))
+
     async def forget_old(self, *, keys: timedelta, tokens: timedelta, rejected: timedelta) -> tuple[int, int, int]:
         """Housekeeping: delete what is past its retention; returns how many keys, tokens and rejected lines went."""
         rows = await fetch(self._main, "forget_old", {"keys": keys, "tokens": tokens, "rejected": rejected})
