@@ -18,6 +18,7 @@ from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
+from collector.routes.cors import Origins, preflight, with_origins
 from collector.routes.docs import docs_handlers
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
@@ -45,6 +46,8 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
         for endpoint in ENDPOINTS:
             raw["POST", endpoint.path] = _INGEST.get(endpoint.path, Ingest)(service, endpoint)
         raw["GET", "/analytics"] = HourRead(service, app.ordinary)
+        if service.settings.cors_origins is not None:
+            _open_to_pages(app, raw, Origins(service.settings.cors_origins))
         app.state.service = service
         await service.start()
         try:
@@ -88,6 +91,13 @@ class _App(Litestar):
     async def ordinary(self, scope: Any, receive: Any, send: Any) -> None:
         """Litestar's own way, whatever there is for the path."""
         await super().__call__(scope, receive, send)
+
+
+def _open_to_pages(app: "_App", raw: dict[tuple[str, str], ASGIApp], origins: Origins) -> None:
+    """Let web pages of these origins post; nothing of it is in the way where none is set."""
+    for endpoint in ENDPOINTS:
+        raw["POST", endpoint.path] = with_origins(raw["POST", endpoint.path], origins)
+        raw["OPTIONS", endpoint.path] = preflight(app.ordinary, origins)
 
 
 def drain_at_signals(app: Litestar) -> None:

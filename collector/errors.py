@@ -48,6 +48,12 @@ class BrokenBody(BadRequest):
     """The body ended before it was complete, or its encoding broke."""
 
 
+class Forbidden(Problem):
+    """This may not be done from here."""
+
+    status = 403
+
+
 class NotFound(Problem):
     """There is nothing by this name."""
 
