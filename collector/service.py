@@ -64,6 +64,9 @@ class Service:
         self._next_streams = itertools.cycle(self._streams)
         # Of a table of the database the ordinary writers take care.
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
+        for endpoint in ENDPOINTS:  # at 0 from the beginning, so that a rate sees the first one, too
+            for counter in (metrics.STORED, metrics.REPEATED):
+                counter.labels(endpoint.path)
         self._consumer = consumer_of(settings) if settings.consume else None
         self.draining = False
         self._clock = clock

@@ -1,0 +1,69 @@
+"""What can be chosen at the top of a dashboard."""
+
+from dashboards.model import Variable
+from dashboards.panels import POSTGRESQL
+
+DATABASE_UID = "collector-database"
+METRICS_UID = "collector-prometheus"
+"""Of the data sources that are provisioned; fixed, so that addresses of panels stay."""
+
+MAX_CHOICES = 1_000
+"""Of a list that people choose from; the others can be typed in."""
+
+
+def database() -> Variable:
+    """Which PostgreSQL."""
+    return _datasource("Database", POSTGRESQL.type, "collector", DATABASE_UID)
+
+
+def metrics() -> Variable:
+    """Which Prometheus."""
+    return _datasource("Prometheus", "prometheus", "collector metrics", METRICS_UID)
+
+
+def choice(name: str, label: str, sql: str) -> Variable:
+    """Values of the column `name`, any number of them or all.
+
+    `IN ($name)` gets the chosen ones in quotes. For all of them it is `IN (name)`, which is true of every row and costs
+    nothing, however many there are.
+    """
+    return Variable(
+        name=name,
+        label=label,
+        type="query",
+        datasource=POSTGRESQL,
+        query=sql,
+        definition=sql,
+        refresh=2,
+        multi=True,
+        include_all=True,
+        all_value=name,
+        current={"text": ["All"], "value": ["$__all"]},
+    )
+
+
+def collector() -> Variable:
+    """Where the collector's own pages are, for links to them."""
+    url = "http://localhost:8080"
+    return Variable(
+        name="collector",
+        label="Collector",
+        description="Address of the collector, for links to its report",
+        type="textbox",
+        query=url,
+        current={"text": url, "value": url},
+        options=[{"selected": True, "text": url, "value": url}],
+    )
+
+
+def _datasource(label: str, kind: str, name: str, uid: str) -> Variable:
+    return Variable(
+        name="datasource",
+        label=label,
+        type="datasource",
+        query=kind,
+        refresh=1,
+        multi=False,
+        include_all=False,
+        current={"text": name, "value": uid},
+    )

@@ -1,0 +1,86 @@
+"""Databases with some hours of simulated traffic, as the role sees them that may only read."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+
+import msgspec
+import psycopg
+import pytest
+
+from simulation.hits import hits
+from simulation.strategies import draw
+from simulation.traffic import traffic
+from tests.contract.driver import running
+from tests.dashboards.grafana import Range, last
+from tests.harness.engines import Engine
+
+SEED = 5
+HOURS = 3
+WINDOW_S = 300
+PAYLOADS = 40
+"""Of a window."""
+HITS = 200
+"""Of an hour."""
+READER = "collector_read"
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """A database with traffic, and the time range of it."""
+
+    engine: Engine
+    times: Range
+    reader: Connection
+    """As the role that may only read."""
+    truth: Connection
+    """As one that sees everything."""
+
+
+@pytest.fixture(scope="session")
+def filled(engine: Engine) -> Iterator[Filled]:
+    with engine.database() as url:
+        times = last(timedelta(hours=HOURS))
+        _fill(url, times)
+        with psycopg.connect(url, autocommit=True) as truth, psycopg.connect(url, autocommit=True) as reader:
+            refresh(truth, engine)
+            grant_reading(truth)
+            become_reader(reader)
+            yield Filled(engine, times, reader, truth)
+
+
+def become_reader(connection: Connection) -> None:
+    """Go on as `collector_read`, without the right to write anything."""
+    connection.execute(f"SET ROLE {READER}".encode())
+    connection.execute("SET default_transaction_read_only = on")
+
+
+def refresh(connection: Connection, engine: Engine) -> None:
+    """What the policies of the aggregates do: the newest window stays out."""
+    if engine.has_timescaledb:
+        connection.execute("CALL refresh_continuous_aggregate('stats_5m', NULL, now() - INTERVAL '6 minutes')")
+
+
+def _fill(url: str, times: Range) -> None:
+    """Traffic of each window, received in it."""
+    scenario = draw(SEED)
+    payloads = traffic(scenario, seed=SEED, run="grafana", rate=1.0)
+    with running(url) as app:
+        app.clock.now = times.since.timestamp()
+        start_ms = int(app.clock.now * 1000)
+        for _ in range(HOURS * 3600 // WINDOW_S):
+            lines = [message.body for message in islice(payloads, PAYLOADS)]
+            assert app.stream(lines).summary()[0] == PAYLOADS
+            app.clock.advance(WINDOW_S - 1)
+        seen = hits(scenario, seed=SEED, run="grafana", start_ms=start_ms, speed=1.0, rate=HITS / 3600)
+        answer = app.stream([message.body for message in islice(seen, HOURS * HITS)], path="/analytics")
+        assert answer.summary()[0] == HOURS * HITS
+
+
+def grant_reading(connection: Connection) -> None:
+    """The role, and what dashboards read."""
+    with contextlib.suppress(psycopg.errors.DuplicateObject):
+        connection.execute(f"CREATE ROLE {READER}".encode())
+    connection.execute(f"GRANT SELECT ON stats_5m, stats, analytics, analytics_hour TO {READER}".encode())
