@@ -76,8 +76,14 @@ class Engine:
     @contextlib.contextmanager
     def private_server(self, **settings: str) -> Iterator[PrivateServer]:
         """A server for one test, with a migrated database: one that it may stop, kill and configure."""
-        with folder(self.name) as path, self._acquired(path, settings) as server:
+        with self.bare_server(**settings) as server:
             migrate(server.url)
+            yield server
+
+    @contextlib.contextmanager
+    def bare_server(self, **settings: str) -> Iterator[PrivateServer]:
+        """The same with an empty database."""
+        with folder(self.name) as path, self._acquired(path, settings) as server:
             yield server
 
     @contextlib.contextmanager
