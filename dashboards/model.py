@@ -129,8 +129,8 @@ class Variable(Model, frozen=True):
     options: list[dict[str, Any]] = []
 
 
-class DashboardLink(Model, frozen=True):
-    """A link beside the title."""
+class DashboardLink(Model, frozen=True, omit_defaults=False):
+    """A link beside the title; Grafana wants to hear all of it."""
 
     title: str
     type: Literal["dashboards", "link"]
