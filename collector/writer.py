@@ -57,6 +57,7 @@ class Writer:
     def start(self) -> None:
         """Begin to write."""
         metrics.BACKLOG_MAX_ROWS.labels(self.name).set(self._settings.backlog_rows)
+        self._show_backlog()
         self._show_age()
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._expire())]
 
