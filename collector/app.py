@@ -18,7 +18,7 @@ from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
-from collector.routes.cors import Origins, preflight, with_origins
+from collector.routes.cors import Origins, open_to_pages
 from collector.routes.docs import docs_handlers
 from collector.routes.health import live, ready
 from collector.routes.ingest import Ingest
@@ -47,7 +47,8 @@ def create_app(make_service: Callable[[], Service]) -> Litestar:
             raw["POST", endpoint.path] = _INGEST.get(endpoint.path, Ingest)(service, endpoint)
         raw["GET", "/analytics"] = HourRead(service, app.ordinary)
         if service.settings.cors_origins is not None:
-            _open_to_pages(app, raw, Origins(service.settings.cors_origins))
+            paths = {endpoint.path for endpoint in ENDPOINTS}
+            app.front = open_to_pages(app.serve, paths, Origins(service.settings.cors_origins))
         app.state.service = service
         await service.start()
         try:
@@ -83,21 +84,23 @@ class _App(Litestar):
     def __init__(self, raw: Mapping[tuple[str, str], ASGIApp], **configuration: Any) -> None:
         super().__init__(**configuration)
         self._raw = raw
+        self.front: ASGIApp | None = None
+        """What requests pass first, and it calls `serve`; only where web pages may post."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.front is not None and scope["type"] == "http":
+            await self.front(scope, receive, send)
+        else:
+            await self.serve(scope, receive, send)
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        """Any request."""
         handler = self._raw.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         await (handler or self.ordinary)(scope, receive, send)
 
     async def ordinary(self, scope: Any, receive: Any, send: Any) -> None:
         """Litestar's own way, whatever there is for the path."""
         await super().__call__(scope, receive, send)
-
-
-def _open_to_pages(app: "_App", raw: dict[tuple[str, str], ASGIApp], origins: Origins) -> None:
-    """Let web pages of these origins post; nothing of it is in the way where none is set."""
-    for endpoint in ENDPOINTS:
-        raw["POST", endpoint.path] = with_origins(raw["POST", endpoint.path], origins)
-        raw["OPTIONS", endpoint.path] = preflight(app.ordinary, origins)
 
 
 def drain_at_signals(app: Litestar) -> None:

@@ -48,8 +48,8 @@ class BrokenBody(BadRequest):
     """The body ended before it was complete, or its encoding broke."""
 
 
-class Forbidden(Problem):
-    """This may not be done from here."""
+class OriginNotAllowed(Problem):
+    """Pages of this origin may not do that."""
 
     status = 403
 

@@ -8,11 +8,12 @@ an allowed origin it is taken for JSON. A Blob of another type has a preflight, 
 have to be allowed, though the collector reads none, and with them a browser does not take `*` for an origin.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from collector.errors import Forbidden
+from collector.errors import OriginNotAllowed
 from collector.routes.responses import send_problem
 
 MAX_AGE_S = 7200
@@ -48,53 +49,54 @@ class Origins:
         return [(b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"), _VARY]
 
 
-def with_origins(post: ASGIApp, origins: Origins) -> ASGIApp:
-    """The POST, whose answers pages of these origins may see. Others may send one, too, as anybody may; their browsers
-    keep the answer from them.
+def open_to_pages(others: ASGIApp, posts: Container[str], origins: Origins) -> ASGIApp:
+    """`others`, with what pages of these origins need to POST to the paths `posts`. It goes before everything else:
+    a preflight comes without a key, and a page is to see that it was turned away.
+
+    Other pages may send a POST, too, as anybody may; their browsers keep the answer from them.
     """
 
     async def handle(scope: Any, receive: Receive, send: Send) -> None:
-        origin = dict(scope["headers"]).get(b"origin")
-        if origin is None or not origins.allows(origin):
-            await post(scope, receive, send)
-            return
-        granted = [*origins.granting(origin), (b"access-control-expose-headers", ANSWER_HEADERS)]
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                # A copy: an endpoint may send the same message to everybody.
-                message = {**message, "headers": [*message["headers"], *granted]}
-            await send(message)
-
-        request: Any = {**scope, "headers": [_beacon_as_json(*header) for header in scope["headers"]]}
-        await post(request, receive, answer)
+        if scope["path"] in posts and scope["method"] in ("POST", "OPTIONS"):
+            headers = dict(scope["headers"])
+            origin = headers.get(b"origin")
+            if origin is not None and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await _preflight(send, origin, origins)
+                return
+            if origin is not None and scope["method"] == "POST" and origins.allows(origin):
+                scope = {**scope, "headers": [_beacon_as_json(*header) for header in scope["headers"]]}
+                send = _telling(send, origins.granting(origin))
+        await others(scope, receive, send)
 
     return handle
 
 
-def preflight(others: ASGIApp, origins: Origins) -> ASGIApp:
-    """OPTIONS as a browser sends it before a POST; what is not that goes to `others`."""
+async def _preflight(send: Send, origin: bytes, origins: Origins) -> None:
+    if not origins.allows(origin):
+        shown = origin[:200].decode("latin-1")
+        problem = OriginNotAllowed(f"pages of {shown!r} may not post here; COLLECTOR_CORS_ORIGINS says which may")
+        await send_problem(send, problem, [_VARY])
+        return
+    granted = [
+        *origins.granting(origin),
+        (b"access-control-allow-methods", b"POST"),
+        (b"access-control-allow-headers", REQUEST_HEADERS),
+        (b"access-control-max-age", str(MAX_AGE_S).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": granted})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def handle(scope: Any, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if origin is None or b"access-control-request-method" not in headers:
-            await others(scope, receive, send)
-        elif not origins.allows(origin):
-            shown = origin[:200].decode("latin-1")
-            problem = Forbidden(f"pages of {shown!r} may not post here; COLLECTOR_CORS_ORIGINS says which may")
-            await send_problem(send, problem, [_VARY])
-        else:
-            granted = [
-                *origins.granting(origin),
-                (b"access-control-allow-methods", b"POST"),
-                (b"access-control-allow-headers", REQUEST_HEADERS),
-                (b"access-control-max-age", str(MAX_AGE_S).encode()),
-            ]
-            await send({"type": "http.response.start", "status": 204, "headers": granted})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return handle
+def _telling(send: Send, granting: Headers) -> Send:
+    granted = [*granting, (b"access-control-expose-headers", ANSWER_HEADERS)]
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # A copy: an endpoint may send the same message to everybody.
+            message = {**message, "headers": [*message["headers"], *granted]}
+        await send(message)
+
+    return answer
 
 
 def _beacon_as_json(name: bytes, value: bytes) -> tuple[bytes, bytes]:
