@@ -118,6 +118,7 @@ def document() -> dict[str, Any]:
 
 def _provisioned(rule: Rule) -> dict[str, Any]:
     panels = {panel.title: panel.id for panel in health.HEALTH.panels if panel.type == "timeseries"}
+    panel = panels[rule.panel]
     evaluator = {"type": "lt" if rule.below else "gt", "params": [rule.limit]}
     return {
         "uid": rule.uid,
@@ -134,11 +135,13 @@ def _provisioned(rule: Rule) -> dict[str, Any]:
         "for": rule.lasting,
         "noDataState": rule.no_data,
         "execErrState": "Error",
+        "dashboardUid": health.UID,
+        "panelId": panel,
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
             "__dashboardUid__": health.UID,
-            "__panelId__": str(panels[rule.panel]),
+            "__panelId__": str(panel),
         },
         "labels": {"severity": rule.severity},
         "isPaused": False,

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ import pytest
 
 import collector
 from collector.embedded import processes
+from tests.compose.document import stages
 from tests.documents import ROOT
 from tests.harness.client import Client
 from tests.harness.engines import find, folder, not_found
@@ -30,20 +32,7 @@ EXTRAS = {"embedded", "kafka", "simulation", "dev"}
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built with the build back end that is installed, without asking any registry."""
-    made = tmp_path_factory.mktemp("wheel")
-    command = [
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(made),
-        str(ROOT),
-    ]
-    pip(*command)
-    (found,) = made.glob("*.whl")
-    return found
+    return build(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +48,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         # own checkout, which is installed by one, is not found.
         (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
         yield made / "bin"
+
+
+def build(source: Path, folder: Path) -> Path:
+    """The wheel of a folder with the sources."""
+    pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(source))
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 def pip(*arguments: str) -> None:
@@ -91,6 +87,19 @@ def test_it_has_every_file_and_no_other(wheel: Path) -> None:
             if path.startswith(there):
                 wanted.add(here + path.removeprefix(there))
     assert {name for name in names(wheel) if ".dist-info/" not in name} == wanted
+
+
+def test_what_the_image_copies_is_enough_for_it(wheel: Path, tmp_path: Path) -> None:
+    """The wheel that Dockerfile builds, from what it copies, is the same."""
+    for instruction, rest in stages()["build"]:
+        for path in rest.split()[:-1] if instruction == "COPY" else []:
+            target = tmp_path / "source" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / path).is_dir():
+                shutil.copytree(ROOT / path, target)
+            else:
+                shutil.copy(ROOT / path, target)
+    assert names(build(tmp_path / "source", tmp_path / "wheels")) == names(wheel)
 
 
 def test_what_it_says_of_itself(wheel: Path) -> None:

@@ -51,8 +51,8 @@ class Walker:
     """Starts services of the project as processes."""
 
     def __init__(self, project: Project, place: Place, folder: Path, *, kafka: bool) -> None:
-        self._project = project
-        self._place = place
+        self.project = project
+        self.place = place
         self._folder = folder
         self._kafka = kafka
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -65,11 +65,11 @@ class Walker:
     def start(self, name: str) -> None:
         """Start it, and wait until its health check says so."""
         process = self.running[name] = self._start(name)
-        health = self._project.services[name].healthcheck
+        health = self.project.services[name].healthcheck
         assert health is not None
         kind, program, *arguments = health.test
         assert (kind, program) == ("CMD", "python")
-        check = [sys.executable, *map(self._place.here, arguments)]
+        check = [sys.executable, *map(self.place.here, arguments)]
 
         def healthy() -> bool:
             assert process.poll() is None, self.log(name)
@@ -81,7 +81,7 @@ class Walker:
         """As `docker stop` does, within the time that the file gives."""
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
-        grace = self._project.services[name].stop_grace_period
+        grace = self.project.services[name].stop_grace_period
         assert grace is not None
         assert process.wait(seconds(grace)) == 0, self.log(name)
 
@@ -97,14 +97,14 @@ class Walker:
         return (self._folder / name).read_text()[-10_000:]
 
     def _start(self, name: str, *more: str) -> "subprocess.Popen[bytes]":
-        service = self._project.services[name]
-        variables = {key: self._place.here(value) for key, value in service.environment.items()}
-        variables["COLLECTOR_PORT"] = self._place.here("8080")
+        service = self.project.services[name]
+        variables = {key: self.place.here(value) for key, value in service.environment.items()}
+        variables["COLLECTOR_PORT"] = self.place.here("8080")
         if not self._kafka:
             variables.pop("COLLECTOR_KAFKA_BOOTSTRAP", None)
         with (self._folder / name).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", _program(service), *map(self._place.here, service.command), *more],
+                [sys.executable, "-c", _program(service), *map(self.place.here, service.command), *more],
                 cwd=self._folder,
                 env=environment({**variables, "TMPDIR": str(self._folder)}),
                 stdin=subprocess.DEVNULL,
@@ -186,7 +186,7 @@ def test_the_walk(walker: Walker, database: str) -> None:
     walker.run("migrate")
     walker.start("collector")
     walker.start("consumer")
-    client = Client(walker._place.here("http://collector:8080"))
+    client = Client(walker.place.here("http://collector:8080"))
     # Devices of every kind, through the queue too; each proves its numbers.
     walker.run("simulator", "--duration", "3s", "--speed", "60", "--verify")
     assert client.get("/stats").json()["rows"]
@@ -199,7 +199,7 @@ def test_the_walk(walker: Walker, database: str) -> None:
 
 def _is_asked_by_prometheus(walker: Walker) -> None:
     stored = {
-        port: Client(f"http://127.0.0.1:{walker._place.here(port)}").metrics().total("collector_stored_total")
+        port: Client(f"http://127.0.0.1:{walker.place.here(port)}").metrics().total("collector_stored_total")
         for port in ("8080", "9100")
     }
     assert all(stored.values()), stored
@@ -207,7 +207,7 @@ def _is_asked_by_prometheus(walker: Walker) -> None:
 
 def _is_shown_by_grafana(walker: Walker, database: str) -> None:
     """With the user, the password and the database that its environment has."""
-    grafana = walker._project.services["grafana"].environment
+    grafana = walker.project.services["grafana"].environment
     names = {name.removeprefix("GRAFANA_DATABASE_").lower(): value for name, value in grafana.items()}
     where = conninfo_to_dict(database)
     with psycopg.connect(

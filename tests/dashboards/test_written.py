@@ -133,6 +133,7 @@ def test_alert_rules_are_whole() -> None:
         assert {query["refId"] for query in rule["data"]} >= {rule["condition"]}
         assert rule["annotations"]["__panelId__"] in panels_of_health
         assert rule["annotations"]["__dashboardUid__"] == HEALTH.uid
+        assert (rule["dashboardUid"], str(rule["panelId"])) == (HEALTH.uid, rule["annotations"]["__panelId__"])
         assert rule["noDataState"] in ("OK", "NoData", "Alerting")
         for query in rule["data"]:
             assert query["datasourceUid"] in (variables.METRICS_UID, "__expr__")
