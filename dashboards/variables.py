@@ -42,17 +42,16 @@ def choice(name: str, label: str, sql: str) -> Variable:
     )
 
 
-def collector() -> Variable:
-    """Where the collector's own pages are, for links to them."""
-    url = "http://localhost:8080"
+def text(name: str, label: str, description: str, value: str) -> Variable:
+    """Something to be typed; in SQL it is `${name:sqlstring}`, which has its quotes."""
     return Variable(
-        name="collector",
-        label="Collector",
-        description="Address of the collector, for links to its report",
+        name=name,
+        label=label,
+        description=description,
         type="textbox",
-        query=url,
-        current={"text": url, "value": url},
-        options=[{"selected": True, "text": url, "value": url}],
+        query=value,
+        current={"text": value, "value": value},
+        options=[{"selected": True, "text": value, "value": value}],
     )
 
 

@@ -7,13 +7,14 @@ import msgspec
 
 from dashboards import alerts
 from dashboards.audience import AUDIENCE
+from dashboards.clients import CLIENTS
 from dashboards.health import HEALTH
 from dashboards.streaming import STREAMING
 
 FOLDER = Path(__file__).resolve().parent / "grafana"
 """Beside these, provisioning/ has files that are written by hand."""
 
-DASHBOARDS = [STREAMING, AUDIENCE, HEALTH]
+DASHBOARDS = [STREAMING, CLIENTS, AUDIENCE, HEALTH]
 
 
 def contents() -> dict[Path, str]:

@@ -23,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from collector.embedded import processes
 from dashboards.written import DASHBOARDS
 from tests.compose.document import Project, Service, load, names_in_example, seconds, stages
-from tests.dashboards.grafana import ALL, Choice, expanded, last
+from tests.dashboards.grafana import everything, expanded, last
 from tests.documents import ROOT
 from tests.harness import broker as brokers
 from tests.harness.client import Client
@@ -216,7 +216,7 @@ def _is_shown_by_grafana(walker: Walker, database: str) -> None:
         # Hits of the simulator are of hours before, too.
         times = last(timedelta(hours=3))
         for dashboard in DASHBOARDS:
-            choices = {v.name: Choice([ALL], v.all_value) for v in dashboard.templating["list"] if v.all_value}
+            choices = everything(dashboard)
             for target in (target for panel in dashboard.panels for target in panel.targets if target.raw_sql):
                 sql = expanded(str(target.raw_sql), times, choices, timescaledb=False)
                 assert connection.execute(sql.encode()).fetchall(), target.raw_sql

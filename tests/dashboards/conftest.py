@@ -9,7 +9,9 @@ import msgspec
 import psycopg
 import pytest
 
+from simulation.desktops import messages
 from simulation.hits import hits
+from simulation.scenario import Scenario
 from simulation.strategies import draw
 from simulation.traffic import traffic
 from tests.contract.driver import running
@@ -19,10 +21,14 @@ from tests.harness.engines import Engine
 SEED = 5
 HOURS = 3
 WINDOW_S = 300
+QUARTER_S = 900
+"""The longer of the aggregates' buckets: the range begins with one."""
 PAYLOADS = 40
 """Of a window."""
 HITS = 200
 """Of an hour."""
+CLIENTS, SAMPLES = 12, 1_000
+"""And how many messages they send in an hour."""
 READER = "collector_read"
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -42,7 +48,7 @@ class Filled(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def filled(engine: Engine) -> Iterator[Filled]:
     with engine.database() as url:
-        times = last(timedelta(hours=HOURS))
+        times = last(timedelta(hours=HOURS), QUARTER_S)
         _fill(url, times)
         with psycopg.connect(url, autocommit=True) as truth, psycopg.connect(url, autocommit=True) as reader:
             refresh(truth, engine)
@@ -61,6 +67,7 @@ def refresh(connection: Connection, engine: Engine) -> None:
     """What the policies of the aggregates do: the newest window stays out."""
     if engine.has_timescaledb:
         connection.execute("CALL refresh_continuous_aggregate('stats_5m', NULL, now() - INTERVAL '6 minutes')")
+        connection.execute("CALL refresh_continuous_aggregate('session_cpu_15m', NULL, NULL)")
 
 
 def _fill(url: str, times: Range) -> None:
@@ -77,10 +84,23 @@ def _fill(url: str, times: Range) -> None:
         seen = hits(scenario, seed=SEED, run="grafana", start_ms=start_ms, speed=1.0, rate=HITS / 3600)
         answer = app.stream([message.body for message in islice(seen, HOURS * HITS)], path="/analytics")
         assert answer.summary()[0] == HOURS * HITS
+        samples = list(islice(_samples(scenario, start_ms), HOURS * SAMPLES))
+        assert app.stream(samples, path="/sessions").summary()[0] == HOURS * SAMPLES
+
+
+def _samples(scenario: Scenario, start_ms: int) -> Iterator[bytes]:
+    """What clients measure, as their clocks would have it if they were right."""
+    rate = SAMPLES / 3600
+    written = messages(scenario, seed=SEED, run="grafana", clients=CLIENTS, start_ms=start_ms, speed=1.0, rate=rate)
+    for each in written:
+        moment = each.payload
+        yield msgspec.json.encode(msgspec.structs.replace(moment.message, time=moment.true_ms))
 
 
 def grant_reading(connection: Connection) -> None:
     """The role, and what dashboards read."""
     with contextlib.suppress(psycopg.errors.DuplicateObject):
         connection.execute(f"CREATE ROLE {READER}".encode())
-    connection.execute(f"GRANT SELECT ON stats_5m, stats, analytics, analytics_hour TO {READER}".encode())
+    connection.execute(
+        f"GRANT SELECT ON stats_5m, stats, session_cpu_15m, analytics, analytics_hour TO {READER}".encode()
+    )

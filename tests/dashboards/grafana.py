@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from dashboards.model import Dashboard
+
 ALL = "$__all"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?:[.:][^}]*)?\}|\$(\w+)(?!\w*\()")
+_VARIABLE = re.compile(r"\$\{(\w+)(?:[.:](\w*)[^}]*)?\}|\$(\w+)(?!\w*\()")
 _MACRO = re.compile(r"\$(\w+)\(([^)]*)\)")
 _COMMENT = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|(--[^\n]*|/\*.*?\*/)", re.DOTALL)
 
@@ -41,9 +43,13 @@ class Choice(msgspec.Struct, frozen=True):
 
     values: Sequence[str]
     all_value: str | None = None
+    typed: str | None = None
+    """Of a text box."""
 
     def in_sql(self) -> str:
-        """A list of quoted values. What stands for all goes out as it is."""
+        """A list of quoted values. What stands for all, and what is typed, goes out as it is."""
+        if self.typed is not None:
+            return self.typed
         if list(self.values) == [ALL]:
             assert self.all_value is not None
             return self.all_value
@@ -62,7 +68,8 @@ def _with_variables(sql: str, times: Range, choices: Mapping[str, Choice]) -> st
     known["__interval_ms"] = str(times.interval_s * 1000)
 
     def replace(found: re.Match[str]) -> str:
-        return known.get(found[1] or found[2], found[0])
+        value = known.get(found[1] or found[3], found[0])
+        return "'" + value.replace("'", "''") + "'" if found[2] == "sqlstring" else value
 
     return _VARIABLE.sub(replace, sql)
 
@@ -109,6 +116,13 @@ def _seconds(interval: str) -> float:
     if found is None:
         raise MacroError(f"error parsing interval {interval}")
     return int(found[1]) / 1000 if found[2] == "ms" else float(int(found[1]) * UNITS[found[2]])
+
+
+def everything(dashboard: Dashboard) -> dict[str, Choice]:
+    """What is chosen of each variable at first: all of it."""
+    chosen = {each.name: Choice([ALL], each.all_value) for each in dashboard.templating["list"] if each.all_value}
+    typed = {each.name: Choice([], None, each.query) for each in dashboard.templating["list"] if each.type == "textbox"}
+    return chosen | typed
 
 
 def last(length: timedelta, interval_s: int = 300) -> Range:

@@ -21,11 +21,12 @@ FROM, TO = "'2026-01-01T12:00:00.000000Z'", "'2026-01-01T13:00:00.000000Z'"
         ("$__interval_ms ${__interval}", "300000 5m", None),
         ("x -- $__nothing()\n/* $__nothing() */ '--' \"/*\"", "x \n '--' \"/*\"", None),
         ("$__timeFilter(f(x))", f"f(x BETWEEN {FROM} AND {TO})", None),
+        ("${typed:sqlstring}::float8 $typed", "'3''0'::float8 3'0", None),
         ("IN ($names) IN (${all})", "IN ('a','O''Neill') IN (names)", None),
     ],
 )
 def test_expansions(sql: str, timescaledb: str, plain: str | None) -> None:
-    choices = {"names": Choice(["a", "O'Neill"]), "all": Choice([ALL], "names")}
+    choices = {"names": Choice(["a", "O'Neill"]), "all": Choice([ALL], "names"), "typed": Choice([], None, "3'0")}
     assert expanded(sql, TIMES, choices, timescaledb=True) == timescaledb
     if plain is not None:
         assert expanded(sql, TIMES, choices, timescaledb=False) == plain

@@ -13,7 +13,7 @@ import pytest
 from dashboards.model import Dashboard, Panel, Target, Variable
 from dashboards.written import DASHBOARDS
 from tests.dashboards.conftest import Filled
-from tests.dashboards.grafana import ALL, Choice, Range, expanded
+from tests.dashboards.grafana import Choice, Range, everything, expanded
 
 OF_DATABASE = [each for each in DASHBOARDS if any(target.raw_sql for panel in each.panels for target in panel.targets)]
 QUERIES = [
@@ -23,11 +23,6 @@ QUERIES = [
     for target in panel.targets
 ]
 INTERVALS_S = (300, 3600, 86_400)
-
-
-def everything(dashboard: Dashboard) -> dict[str, Choice]:
-    """All of every variable."""
-    return {each.name: Choice([ALL], each.all_value) for each in dashboard.templating["list"] if each.all_value}
 
 
 def switches(filled: Filled) -> tuple[bool, ...]:
@@ -103,7 +98,8 @@ def test_choices_are_those_there_are(filled: Filled, dashboard: Dashboard) -> No
 
 
 def _stored(filled: Filled, variable: Variable) -> list[object]:
-    rows = filled.truth.execute(f"SELECT DISTINCT {variable.name} FROM payload ORDER BY 1".encode()).fetchall()
+    table = "session_message" if variable.name == "version" else "payload"
+    rows = filled.truth.execute(f"SELECT DISTINCT {variable.name} FROM {table} ORDER BY 1".encode()).fetchall()
     return [name for (name,) in rows]
 
 
@@ -172,6 +168,35 @@ def test_a_table_of_customers_agrees_with_stats(filled: Filled) -> None:
     rows = filled.truth.execute("SELECT customer, sum(cdn), sum(p2p), sum(sessions) FROM stats GROUP BY 1").fetchall()
     shown = zip(*(found.column(name) for name in ("customer", "CDN", "P2P", "Sessions")), strict=True)
     assert sorted(shown) == sorted(rows)
+
+
+def test_hot_sessions_are_those_over_the_threshold(filled: Filled) -> None:
+    dashboard, sql = panel_of("Versions", "Clients", "table")
+    for threshold in (0, 30, 75.5, 10_000):
+        choices = {**everything(dashboard), "threshold": Choice([], None, str(threshold))}
+        found = run(filled, sql, choices, timescaledb=False)
+        rows = filled.truth.execute(
+            """SELECT version, count(*), count(*) FILTER (WHERE highest > %s), max(highest), sum(total) / sum(samples)
+               FROM (SELECT max(version) AS version, max(cpu) AS highest, count(cpu) AS samples, sum(cpu) AS total
+                     FROM session_message GROUP BY session HAVING count(cpu) > 0) AS session
+               GROUP BY version""",
+            (threshold,),
+        ).fetchall()
+        shown = zip(*(found.column(name) for name in ("Version", "Sessions", "Hot", "Highest CPU")), strict=True)
+        assert sorted(shown) == sorted(row[:4] for row in rows)
+        means = dict(zip(found.column("Version"), found.column("Mean CPU"), strict=True))
+        assert means == pytest.approx({str(row[0]): row[4] for row in rows})
+        for version, sessions, hot, share in zip(
+            *(found.column(name) for name in ("Version", "Sessions", "Hot", "Share")), strict=True
+        ):
+            assert share == pytest.approx(hot / sessions), version
+
+
+def test_what_is_typed_is_a_value(filled: Filled) -> None:
+    dashboard, sql = panel_of("Hot sessions", "Clients", "stat")
+    choices = {**everything(dashboard), "threshold": Choice([], None, "0) FROM api; DROP TABLE payload; --")}
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        run(filled, sql, choices, timescaledb=False)
 
 
 def test_a_choice_chooses(filled: Filled) -> None:
