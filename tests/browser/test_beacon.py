@@ -13,18 +13,11 @@ from playwright.sync_api import Browser, Error, Page
 from collector.embedded import processes
 from tests.conftest import Serve
 from tests.documents import ROOT, blocks
-from tests.harness.browser import browser
 from tests.harness.server import ServerProcess
 
 ARRIVES_S = 60.0
 RECIPES = ROOT / "docs" / "recipes.md"
 HTML = b"<!doctype html><title>A shop</title><p>A page of another origin"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
