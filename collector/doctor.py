@@ -99,7 +99,7 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
     if found.engine != TIMESCALEDB:
         found.missing += [
             "columnar storage",
-            "incremental aggregates (stats_5m and session_cpu_15m are computed at each read)",
+            "incremental aggregates (stats_5m is computed at each read)",
             "retention by policy",
         ]
         if found.engine and found.licence != "apache" and can_timescaledb(admin):

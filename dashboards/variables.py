@@ -21,11 +21,11 @@ def metrics() -> Variable:
     return _datasource("Prometheus", "prometheus", "collector metrics", METRICS_UID)
 
 
-def choice(name: str, label: str, sql: str) -> Variable:
+def choice(name: str, label: str, sql: str, *, of_all: str | None = None) -> Variable:
     """Values of the column `name`, any number of them or all.
 
     `IN ($name)` gets the chosen ones in quotes. For all of them it is `IN (name)`, which is true of every row and costs
-    nothing, however many there are.
+    nothing, however many there are; `of_all` where queries have another expression there.
     """
     return Variable(
         name=name,
@@ -37,7 +37,7 @@ def choice(name: str, label: str, sql: str) -> Variable:
         refresh=2,
         multi=True,
         include_all=True,
-        all_value=name,
+        all_value=of_all or name,
         current={"text": ["All"], "value": ["$__all"]},
     )
 

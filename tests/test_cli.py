@@ -65,10 +65,8 @@ def test_doctor_tells_engine_version_licence_policies_and_what_is_missing(databa
         assert document["licence"] == "timescale"
         assert document["timescaledb"] in done.stdout
         assert document["missing"] == []
-        assert {policy["table"] for policy in document["policies"]} == {
-            *("payload", "session_message", "hit", "stats_5m", "session_cpu_15m"),
-        }
-        assert len(document["policies"]) == 8
+        assert {policy["table"] for policy in document["policies"]} == {"payload", "session_message", "hit", "stats_5m"}
+        assert len(document["policies"]) == 7
         assert "refresh" in done.stdout
     else:
         assert (document["timescaledb"], document["licence"], document["policies"]) == (None, None, [])

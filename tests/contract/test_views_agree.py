@@ -17,7 +17,6 @@ BEGIN = datetime.fromtimestamp(BEGIN_S, UTC)
 SPAN = timedelta(hours=8)
 """More than a chunk of 6 hours."""
 WINDOW = timedelta(minutes=5)
-QUARTER = timedelta(minutes=15)
 # Windows' edges, and moments between them, since the beginning.
 moments = st.one_of(
     st.integers(0, SPAN // timedelta(microseconds=1) - 1).map(lambda micros: timedelta(microseconds=micros)),
@@ -89,41 +88,6 @@ def test_identical_rows_over_the_same_data(
     assert one == other == naive([*before, *after])
     buckets = [sorted(table.rows("SELECT * FROM stats_5m WHERE bucket >= %s", day)) for table in both]
     assert buckets == [[(row[0] - WINDOW, *row[1:]) for row in one]] * 2
-
-
-@settings(max_examples=20)
-@given(
-    samples=st.lists(
-        st.tuples(
-            moments, st.sampled_from("ab"), st.none() | st.sampled_from(["1", "2"]), st.none() | st.integers(0, 800)
-        ),
-        max_size=30,
-    ),
-    refreshed=st.booleans(),
-)
-def test_the_cpu_of_sessions(both: tuple[Table, Table], samples: list[Row], refreshed: bool) -> None:
-    """By quarters of an hour; messages without a sample count for nothing but the version."""
-    day = BEGIN + timedelta(days=next(days))
-    timescaledb, _ = both
-    for table in both:
-        for moment, session, version, cpu in samples:
-            table.run(
-                "INSERT INTO session_message (time, received_at, session, version, cpu) VALUES (%s, now(), %s, %s, %s)",
-                *(day + moment, session, version, cpu),
-            )
-    if refreshed:
-        timescaledb.run(f"CALL refresh_continuous_aggregate('session_cpu_15m', NULL, '{(day + SPAN).isoformat()}')")
-    wanted: dict[Row, list[Row]] = {}
-    for moment, session, version, cpu in samples:
-        wanted.setdefault((day + moment - moment % QUARTER, session), []).append((version, cpu))
-    rows = []
-    for key, found in wanted.items():
-        version = max((version for version, _ in found if version is not None), default="unknown")
-        cpus = [cpu for _, cpu in found if cpu is not None]
-        rows.append((*key, version, len(cpus), sum(cpus), max(cpus, default=0)))
-    query = "SELECT * FROM session_cpu_15m WHERE bucket >= %s AND bucket < %s"
-    one, other = (sorted(table.rows(query, day, day + SPAN)) for table in both)
-    assert one == other == sorted(rows)
 
 
 def test_the_same_names_and_types(both: tuple[Table, Table]) -> None:

@@ -1,6 +1,8 @@
 """Databases with some hours of simulated traffic, as the role sees them that may only read."""
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
@@ -9,6 +11,8 @@ import msgspec
 import psycopg
 import pytest
 
+from collector.store.cpu import Refresh
+from collector.store.pool import make_pool
 from simulation.desktops import messages
 from simulation.hits import hits
 from simulation.scenario import Scenario
@@ -21,14 +25,13 @@ from tests.harness.engines import Engine
 SEED = 5
 HOURS = 3
 WINDOW_S = 300
-QUARTER_S = 900
-"""The longer of the aggregates' buckets: the range begins with one."""
 PAYLOADS = 40
 """Of a window."""
 HITS = 200
 """Of an hour."""
 CLIENTS, SAMPLES = 12, 1_000
 """And how many messages they send in an hour."""
+ADD_UP_S = 600.0
 READER = "collector_read"
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -48,10 +51,11 @@ class Filled(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def filled(engine: Engine) -> Iterator[Filled]:
     with engine.database() as url:
-        times = last(timedelta(hours=HOURS), QUARTER_S)
+        times = last(timedelta(hours=HOURS))
         _fill(url, times)
         with psycopg.connect(url, autocommit=True) as truth, psycopg.connect(url, autocommit=True) as reader:
             refresh(truth, engine)
+            add_up_cpu(url)
             grant_reading(truth)
             become_reader(reader)
             yield Filled(engine, times, reader, truth)
@@ -67,7 +71,20 @@ def refresh(connection: Connection, engine: Engine) -> None:
     """What the policies of the aggregates do: the newest window stays out."""
     if engine.has_timescaledb:
         connection.execute("CALL refresh_continuous_aggregate('stats_5m', NULL, now() - INTERVAL '6 minutes')")
-        connection.execute("CALL refresh_continuous_aggregate('session_cpu_15m', NULL, NULL)")
+
+
+def add_up_cpu(url: str) -> None:
+    """What the collector does every now and then: samples by session and event."""
+
+    async def refresh() -> None:
+        pool = make_pool(url, "SET timezone = 'UTC'")
+        await pool.open()
+        try:
+            assert await Refresh(pool).catch_up(time.monotonic() + ADD_UP_S) == 0
+        finally:
+            await pool.close()
+
+    asyncio.run(refresh())
 
 
 def _fill(url: str, times: Range) -> None:
@@ -101,6 +118,5 @@ def grant_reading(connection: Connection) -> None:
     """The role, and what dashboards read."""
     with contextlib.suppress(psycopg.errors.DuplicateObject):
         connection.execute(f"CREATE ROLE {READER}".encode())
-    connection.execute(
-        f"GRANT SELECT ON stats_5m, stats, session_cpu_15m, analytics, analytics_hour TO {READER}".encode()
-    )
+    read = "stats_5m, session_cpu, session_fact, cpu_session, cpu_event, analytics, analytics_hour"
+    connection.execute(f"GRANT SELECT ON {read} TO {READER}".encode())
