@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench test-faults scale lint format screenshots clean constraints
+.PHONY: help demo up secrets test bench test-faults scale lint format dashboards screenshots clean constraints
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,13 @@ $(READY): pyproject.toml constraints.txt .ci/environment
 
 demo: $(READY) ## the whole thing on this machine: database, server, simulated devices; Ctrl-C ends it
 	@$(RUN) -m collector demo $(ARGS)
+
+up: secrets ## the whole thing in containers, with Kafka, Prometheus and Grafana (docker compose)
+	docker compose up --build --detach --wait $(ARGS)
+	@echo "collector http://localhost:8080   Grafana http://localhost:3000 (admin, GRAFANA_ADMIN_PASSWORD of .env)"
+
+secrets: ## random passwords for compose.yaml into .env, where it has none yet
+	@.ci/secrets
 
 # All of it runs, whatever fails; the test runner comes last, so that its summary is what one sees.
 test: $(READY) ## linter, formatter, type checker and the whole test suite
@@ -50,6 +57,8 @@ format: $(READY) ## lay out the code
 
 screenshots: $(READY) ## the pictures of README.md, of a private collector with simulated traffic (needs chromium)
 	@$(RUN) -m tests.browser.screenshots
+dashboards: $(READY) ## write Grafana's dashboards and alert rules anew, from dashboards/*.py
+	@$(RUN) -m dashboards
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	@.ci/constraints

@@ -20,6 +20,7 @@ from collector.errors import Problem, StoreError, Unavailable
 from collector.guard import Guard
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
+from collector.routes.cors import Origins, open_to_pages
 from collector.routes.docs import docs_handlers
 from collector.routes.entrance import enter, turn_away
 from collector.routes.health import live, ready
@@ -59,6 +60,9 @@ def create_app(make_service: Callable[[], Service]) -> "App":
         login = Login(service.guard, service.patience)
         raw["GET", LOGIN], raw["POST", LOGIN], raw["POST", LOGOUT] = login.show, login.login, login.logout
         app.guard = service.guard
+        if service.settings.cors_origins is not None:
+            paths = {endpoint.path for endpoint in ENDPOINTS}
+            app.front = open_to_pages(app.serve, paths, Origins(service.settings.cors_origins))
         app.state.service = service
         await service.start()
         try:
@@ -107,6 +111,8 @@ class App(Litestar):
         self._raw = raw
         self._asked_at = 0.0
         self._leaving = False
+        self.front: ASGIApp | None = None
+        """What requests pass first, and it calls `serve`; only where web pages may post."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -115,6 +121,10 @@ class App(Litestar):
         self._asked_at = time.monotonic()
         if self._leaving:
             send = closing(send)
+        await (self.front or self.serve)(scope, receive, send)
+
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
+        """Any request, once it may come in."""
         try:
             await enter(self.guard, scope)
         except Problem as problem:

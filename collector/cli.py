@@ -206,6 +206,17 @@ def revoke_key(*, key: str, as_json: bool, **flags: Any) -> None:
         click.echo(f"revoked {ended.id} ({ended.name})")
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def dashboards(*, folder: Path) -> None:
+    """Write dashboards, alert rules and provisioning files for Grafana into FOLDER; what it has of them is replaced."""
+    from collector.carried import grafana_folder
+
+    shutil.copytree(grafana_folder(), folder, dirs_exist_ok=True)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        click.echo(path.relative_to(folder))
+
+
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @data_options
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)

@@ -74,6 +74,11 @@ class Committer:
         finally:
             self._writing = []
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first segment of the batch under way was put; None where none is."""
+        return self._writing[0].put_at if self._writing else None
+
     def tell_overdue(self) -> None:
         """Single messages of the batch under way that have waited for too long: nobody knows."""
         for segment in self._overdue(self._writing):

@@ -14,8 +14,10 @@ from collector.upkeep import pending, wiping_refreshes
 OLDEST_TIMESCALEDB = (2, 20)
 """The oldest release whose columnstore commands the schema uses."""
 BROKEN_JOBS = {"18.7", "17.12", "16.16"}
-BROKEN_JOBS_UNTIL = (2, 31, 2)
-"""These servers make every background job of older TimescaleDB fail."""
+MENDED_JOBS = {(2, 27): 3, (2, 28): 4, (2, 31): 2, (2, 32): 1}
+"""These servers make every background job of TimescaleDB fail, except from these patches of a minor version on, and in
+newer ones (its release notes).
+"""
 
 
 class Policy(msgspec.Struct):
@@ -148,11 +150,17 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
             )
 
 
+def _jobs_mended(version: tuple[int, ...]) -> bool:
+    major, minor_number, patch = (*version, 0)[:3]
+    minor = major, minor_number
+    return minor > max(MENDED_JOBS) or patch >= MENDED_JOBS.get(minor, patch + 1)
+
+
 def _judge_timescaledb(found: Diagnosis, text: str) -> None:
     version = tuple(int(part) for part in text.split("-")[0].split("."))
     if version < OLDEST_TIMESCALEDB:
         found.problems.append(f"TimescaleDB {text} is older than {'.'.join(map(str, OLDEST_TIMESCALEDB))}")
-    if found.server in BROKEN_JOBS and version < BROKEN_JOBS_UNTIL:
+    if found.server in BROKEN_JOBS and not _jobs_mended(version):
         found.problems.append(
             f"PostgreSQL {found.server} makes every job of TimescaleDB {text} fail: upgrade TimescaleDB"
         )

@@ -70,6 +70,12 @@ class Forbidden(Problem):
     headers = ((b"www-authenticate", b'Bearer realm="collector", error="insufficient_scope"'),)
 
 
+class OriginNotAllowed(Problem):
+    """Pages of this origin may not do that."""
+
+    status = 403
+
+
 class NotFound(Problem):
     """There is nothing by this name."""
 

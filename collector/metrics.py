@@ -38,6 +38,15 @@ BACKLOG_ROWS = Gauge(
     "collector_backlog_rows", "Rows taken in and not committed yet", ["writer"], multiprocess_mode="livesum"
 )
 BACKLOG_BYTES = Gauge("collector_backlog_bytes", "Bytes of the same", ["writer"], multiprocess_mode="livesum")
+BACKLOG_MAX_ROWS = Gauge(
+    "collector_backlog_max_rows", "Rows at which producers wait", ["writer"], multiprocess_mode="livesum"
+)
+BACKLOG_OLDEST = Gauge(
+    "collector_backlog_oldest_seconds",
+    "Age of the oldest row taken in and not committed yet, 0 without any",
+    ["writer"],
+    multiprocess_mode="livemax",
+)
 QUEUE_WAITING = Gauge(
     "collector_queue_waiting",
     "Payloads of /payloads that are not processed yet (of a topic: by partition)",
@@ -46,6 +55,12 @@ QUEUE_WAITING = Gauge(
 )
 QUEUE_OLDEST = Gauge(
     "collector_queue_oldest_seconds", "Age of the oldest of them, seconds", ["source"], multiprocess_mode="livemax"
+)
+AGGREGATE_REFRESHED = Gauge(
+    "collector_aggregate_refreshed_timestamp_seconds",
+    "When the refresh policy of a continuous aggregate last succeeded, seconds since 1970",
+    ["aggregate"],
+    multiprocess_mode="livemax",
 )
 OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way", multiprocess_mode="livesum")
 

@@ -50,6 +50,8 @@ def shortcomings(admin: Admin) -> list[str]:
     others = sorted({owner for _, _, owner in _relations(admin) if owner != OWNER})
     if others:
         found.append(f"{OWNER} as the owner of every table: {', '.join(others)} owns some or all of them")
+    if _lacks_temporary(admin):
+        found.append(f"TEMPORARY on the database for {INGEST}")
     found += [f"{privilege} on {relation} for {role}" for relation, role, privilege in sorted(wanted - actual)]
     found += [
         f"a limit for {role}: it has {privilege} on {relation}" for relation, role, privilege in sorted(actual - wanted)
@@ -94,6 +96,13 @@ def _schema_rights(admin: Admin) -> Iterator[str]:
                 "SELECT has_schema_privilege(%s, current_schema(), %s)", (role, right)
             ):
                 yield f"GRANT {right} ON SCHEMA {schema} TO {role}"
+    if _exists(admin, INGEST) and _lacks_temporary(admin):
+        yield f"GRANT TEMPORARY ON DATABASE {admin.value('SELECT quote_ident(current_database())')} TO {INGEST}"
+
+
+def _lacks_temporary(admin: Admin) -> bool:
+    """The sums behind the report are made in temporary tables; PUBLIC may make them, unless that was taken away."""
+    return not admin.value("SELECT has_database_privilege(%s, current_database(), 'TEMPORARY')", (INGEST,))
 
 
 def _owners(admin: Admin) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from collector import metrics
 from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
 from collector.errors import StoreError
@@ -36,6 +37,8 @@ RECENT_REPORT_WAIT_S = 1.0
 """What the rest of the page waits for it, the first time."""
 REFRESH_S = 60.0
 """Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
+WATCH_S = 30.0
+"""Between two looks at the aggregates' refreshes: half of how often they are due."""
 
 
 class Stream(Protocol):
@@ -89,6 +92,9 @@ class Service:
         self._next_streams = itertools.cycle(self._streams)
         # Of a table of the database the ordinary writers take care.
         self._queue_streams = None if queued is Committer else Writer("queue streams", url, settings, recover, queued)
+        for endpoint in ENDPOINTS:  # at 0 from the beginning, so that a rate sees the first one, too
+            for counter in (metrics.STORED, metrics.REPEATED):
+                counter.labels(endpoint.path)
         self._consumer = consumer_of(settings) if settings.consume else None
         self.leaving = False
         self.pulse = Pulse()
@@ -127,7 +133,7 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        running = self._keep_house(), self._keep_sums(), self._look()
+        running = self._keep_house(), self._keep_sums(), self._keep_watch(), self._look()
         self._tasks = [asyncio.create_task(task) for task in running]
         if self.guard is not None:
             self.guard.start()
@@ -219,6 +225,17 @@ class Service:
             self.patience.look(now)
             for request in list(self._open):
                 request.look(now)
+
+    async def look_at_aggregates(self) -> None:
+        """Show when each was last refreshed. Raises StoreError."""
+        for name, refreshed_at in (await self.store.refreshed_aggregates()).items():
+            metrics.AGGREGATE_REFRESHED.labels(name).set(refreshed_at)
+
+    async def _keep_watch(self) -> None:
+        while True:
+            with contextlib.suppress(StoreError):
+                await self.look_at_aggregates()
+            await asyncio.sleep(WATCH_S)
 
     async def _keep_house(self) -> None:
         while True:

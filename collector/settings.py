@@ -21,6 +21,9 @@ Days = Annotated[float, Meta(gt=0, le=1e6)]
 # An hour has to be over, and more, before it is forgotten.
 DaysOfHours = Annotated[float, Meta(ge=1, le=1e6)]
 
+ORIGINS = r"^(\*|https?://[^\s/,*]+(\s*,\s*https?://[^\s/,*]+)*)\Z"
+"""`*`, or scheme, host and port as a browser's `Origin` has them, without a path."""
+
 # Where a variable's name is not COLLECTOR_ and the field's.
 VARIABLES = {"database_url": "DATABASE_URL"}
 
@@ -91,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """For how long a consumer of the topic may be silent before others take over its partitions."""
     consume: bool = True
     """Whether `serve` processes the queue behind /payloads, too; else `collector consume` has to."""
+    cors_origins: Annotated[str, Meta(pattern=ORIGINS)] | None = None
+    """Origins of web pages that may post measurements, `https://app.example,https://other.example`, or `*`; without it
+    browsers let no page of another origin do that.
+    """
     max_single_bytes: Count = 64 * KIB
     """A single payload's size, decompressed; a longer one is answered 413."""
     max_line_bytes: Count = 64 * KIB

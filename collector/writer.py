@@ -58,6 +58,9 @@ class Writer:
 
     def start(self) -> None:
         """Begin to write."""
+        metrics.BACKLOG_MAX_ROWS.labels(self.name).set(self._settings.backlog_rows)
+        self._show_backlog()
+        self._show_age()
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._expire())]
 
     async def stop(self, timeout_s: float) -> None:
@@ -184,12 +187,18 @@ class Writer:
                 self._show_backlog()
                 self._room.set()
             self._committer.tell_overdue()
+            self._show_age()
 
     def _measure(self, rows: int, took_s: float) -> None:
         metrics.BATCHES.labels(self.name).inc()
         metrics.BATCH_ROWS.labels(self.name).observe(rows)
         metrics.COMMIT_SECONDS.labels(self.name).observe(took_s)
         self._rows_per_s += RATE_WEIGHT * (rows / max(took_s, 1e-6) - self._rows_per_s)
+
+    def _show_age(self) -> None:
+        oldest_at = self._committer.oldest_at or self._backlog.oldest_at
+        age_s = 0.0 if oldest_at is None else time.monotonic() - oldest_at
+        metrics.BACKLOG_OLDEST.labels(self.name).set(age_s)
 
     def _show_backlog(self) -> None:
         metrics.BACKLOG_ROWS.labels(self.name).set(self._backlog.rows)

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
+from collector.carried import carried
+
 
 def schema_folder() -> Path:
-    """The folder schema/: inside the package where it was installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_schema"
-    return installed if installed.is_dir() else package.parent / "schema"
+    """The folder schema/."""
+    return carried("_schema", "schema")
 
 
 def parse(text: str) -> dict[str, bytes]:

@@ -127,6 +127,12 @@ class Store:
         """Sums of `stats` for the built-in page."""
         return await overview.read(self._read, query)
 
+    async def refreshed_aggregates(self) -> dict[str, float]:
+        """When each continuous aggregate was last refreshed, seconds since the epoch; none without TimescaleDB."""
+        if not (await fetch(self._main, "has_aggregates", {}))[0][0]:
+            return {}
+        return dict(await fetch(self._main, "refreshed_aggregates", {}))
+
     async def anything_stored(self) -> bool:
         """Whether anything was ever stored."""
         return await overview.anything_stored(self._read)

@@ -1,15 +1,33 @@
 """Health, metrics, and errors of the frame: unknown paths, wrong methods."""
 
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+import psycopg
 import pytest
 
 from collector.service import Service
-from tests.contract.driver import NDJSON, Answer, App, Table, payload, unique
+from tests.contract.driver import DEADLINE_S, NDJSON, Answer, App, Table, payload, running, unique
+from tests.harness.client import Metrics
+from tests.harness.engines import Engine
 from tests.strategies import encoded
 
 BALANCE = ("received", "stored", "rejected", "repeated")
+
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
+    """What is seen once it is good. Raises AssertionError when it never is."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not good(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+    return seen
 
 
 def totals(app: App) -> dict[str, float]:
@@ -89,12 +107,66 @@ def test_metrics_that_people_watch_are_there(app: App) -> None:
         "collector_commit_seconds_bucket",
         "collector_backlog_rows",
         "collector_backlog_bytes",
+        "collector_backlog_max_rows",
+        "collector_backlog_oldest_seconds",
         "collector_open_streams",
     ):
         assert re.search(rf"^{name}(\{{.*\}})? \S+$", text, re.MULTILINE), name
     assert re.search(r'^collector_rejected_total\{endpoint="/stats",reason="malformed"\} ', text, re.MULTILINE)
     for gauge in ("backlog_rows", "backlog_bytes", "open_streams"):
         assert all(float(value) == 0 for value in re.findall(rf"^collector_{gauge}(?:\{{.*\}})? (\S+)$", text, re.M))
+
+
+def gauge(app: App, name: str, **labels: str) -> float:
+    """The sum of a gauge's samples with these labels."""
+    return Metrics(app.get("/metrics").body.decode()).total(name, **labels)
+
+
+def test_what_waits_has_an_age(module_url: str, table: Table) -> None:
+    """A lock holds the database up, and the age grows until it is gone."""
+    name = "collector_backlog_oldest_seconds"
+    with running(module_url) as app, ThreadPoolExecutor() as threads:
+        assert gauge(app, "collector_backlog_max_rows", writer="singles /stats") == app.settings.backlog_rows
+        table.run("BEGIN")
+        try:
+            table.run("LOCK payload")
+            posted = threads.submit(app.single, payload(unique("acme")))
+            first = eventually(lambda: gauge(app, name, writer="singles /stats"), lambda age: age > 0)
+            eventually(lambda: gauge(app, name, writer="singles /stats"), lambda age: age > first)
+        finally:
+            table.run("ROLLBACK")
+        assert posted.result(DEADLINE_S).status == 204
+        eventually(lambda: gauge(app, name), lambda age: age == 0)
+
+
+def test_refreshes_of_aggregates_are_shown(engine: Engine) -> None:
+    """By the policy itself, which the tests' other servers do not run."""
+    name = "collector_aggregate_refreshed_timestamp_seconds"
+    jobs = {"timescaledb.max_background_workers": "8"} if engine.has_timescaledb else {}
+    with (
+        engine.private_server(None, **jobs) as server,
+        running(server.url) as app,
+        psycopg.connect(server.url) as connection,
+    ):
+
+        def look() -> float:
+            app.call(app.service.look_at_aggregates())
+            return gauge(app, name, aggregate="stats_5m")
+
+        if not engine.has_timescaledb:
+            app.call(app.service.look_at_aggregates())
+            assert "stats_5m" not in app.call(app.service.store.refreshed_aggregates())
+            return
+        row = connection.execute("SELECT extract(epoch FROM min(applied_at))::float8 FROM collector_schema").fetchone()
+        assert row is not None
+        assert look() >= row[0]
+        before = time.time()
+        connection.execute(
+            "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs "
+            "WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+        )
+        connection.commit()
+        eventually(look, lambda refreshed_at: refreshed_at > before)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/stat", "/stats/more", "/health", "/streams", "/é", "/STATS"])

@@ -6,6 +6,7 @@ they or Java are missing, tests skip and say so; with COLLECTOR_TEST_KAFKA_REQUI
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from collector.embedded import processes
-from tests.harness.server import free_port
+from tests.harness.server import REPOSITORY, free_port
 
 START_S = 60.0
 REQUIRED = "COLLECTOR_TEST_KAFKA_REQUIRED"
@@ -30,6 +31,13 @@ HOW_TO_GET = "no Kafka broker: it needs Java 17 and Maven; `.ci/broker` gets the
 def jars() -> Path:
     """Where the jars are, or would be."""
     return Path(os.environ.get("COLLECTOR_TEST_KAFKA") or Path.home() / ".cache" / "collector-kafka")
+
+
+def version_of_jars() -> str:
+    """The version that `.ci/broker` gets."""
+    script = (REPOSITORY / ".ci" / "broker").read_text()
+    (version,) = re.findall(r"^version=(\S+)$", script, re.MULTILINE)
+    return str(version)
 
 
 def found() -> bool:

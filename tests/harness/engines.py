@@ -80,9 +80,15 @@ class Engine:
         """A server for one test, with a migrated database: one that it may stop, kill and configure. Its data is in a
         folder of its own, or in the one that is given.
         """
+        with self.bare_server(within, **settings) as server:
+            _prepare(server.url)
+            yield server
+
+    @contextlib.contextmanager
+    def bare_server(self, within: Path | None = None, **settings: str) -> Iterator[PrivateServer]:
+        """The same with an empty database."""
         given = contextlib.nullcontext(within) if within is not None else folder(self.name)
         with given as path, self._acquired(path, settings) as server:
-            _prepare(server.url)
             yield server
 
     @contextlib.contextmanager
