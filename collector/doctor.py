@@ -97,7 +97,7 @@ def _judge_rights(found: Diagnosis, admin: Admin, role: str) -> None:
 
 
 def _look_at_upkeep(found: Diagnosis, admin: Admin, settings: Settings) -> None:
-    found.kept = {name: shown(keep) for name, keep in admin.query("kept")}
+    found.kept = {name: shown(keep) for name, keep, *_ in admin.query("kept")}
     if found.engine == TIMESCALEDB:
         found.problems += wiping_refreshes(admin)
     try:

@@ -104,7 +104,7 @@ class _Replay:
     async def run(self, begin: Callable[[int], Advance]) -> Replayed:
         service = self._make_service()
         with connected(service.url) as admin:
-            self._ages = dict(admin.query("kept"))
+            self._ages = {name: keep for name, keep, *_ in admin.query("kept")}
         await service.start()
         try:
             quarantine = service.store.quarantine

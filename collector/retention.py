@@ -42,9 +42,7 @@ class Kept(msgspec.Struct, frozen=True):
     named: str = ""
     """What the table `retention` calls the rows, if not by their table."""
     only: str = "true"
-    """Which rows of the table, as SQL."""
-    changing: bool = False
-    """Whether requests change such rows: one that is in use is left to the next round."""
+    """Which rows of the table, as SQL; $1 is the age."""
     refresh: Refresh | None = None
     """Of an aggregate that TimescaleDB refreshes."""
     plain: str | None = None
@@ -59,31 +57,29 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 _SESSION_IS_GONE = (
-    "session_id NOT IN (SELECT id FROM cpu_session WHERE open_bucket IS NULL OR open_bucket >= now() - %(keep)s)"
+    "session_id NOT IN (SELECT id FROM cpu_session WHERE open_bucket IS NULL OR open_bucket >= now() - $1)"
 )
 
 KEPT = (
-    Kept("payload", "received_at", "payload_retention_days", "payload_columnstore_days", forget="forget_payload"),
+    Kept("payload", "received_at", "payload_retention_days", "payload_columnstore_days", forget="forget_payloads"),
     Kept(
         *("stats_5m", "bucket", "stats_retention_days", "stats_columnstore_days"),
         refresh=Refresh("payload", "stats_refresh_days"),
         plain="stats_5m_kept",
     ),
     Kept("session_message", "time", "session_retention_days", "session_columnstore_days"),
-    Kept("session_log", "logged_at", "session_retention_days", changing=True),
+    Kept("session_log", "logged_at", "session_retention_days"),
     Kept("session_cpu", "bucket", "cpu_retention_days", "cpu_columnstore_days"),
     # What a session said holds until it says something else, so the last of it stays for as long as the session.
     Kept("session_fact", "bucket", "cpu_retention_days", only=_SESSION_IS_GONE),
-    Kept("cpu_session", "open_bucket", "cpu_retention_days", only="dirty_since IS NULL", changing=True),
+    Kept("cpu_session", "open_bucket", "cpu_retention_days", only="dirty_since IS NULL"),
     Kept("hit", "received_at", "hit_retention_days", "hit_columnstore_days"),
-    Kept("analytics_hour", "hour", "analytics_retention_days", changing=True),
+    Kept("analytics_hour", "hour", "analytics_retention_days"),
     Kept("analytics_user", "hour", "user_retention_days"),
     Kept("session_token", "created_at", "token_retention_days"),
     Kept("rejected", "received_at", "rejected_retention_days"),
-    Kept("progress", "updated_at", "key_retention_h", named="keys", only="retention = 'keys'", changing=True),
-    Kept(
-        "progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'", changing=True
-    ),
+    Kept("progress", "updated_at", "key_retention_h", named="keys", only="retention = 'keys'"),
+    Kept("progress", "updated_at", "token_retention_days", named="imports", only="retention = 'imports'"),
     # After the lines themselves: a key lives longer than the line that it keeps from being stored twice.
     Kept(
         "progress",
@@ -91,7 +87,6 @@ KEPT = (
         "rejected_retention_days",
         named="replays",
         only="retention = 'replays'",
-        changing=True,
     ),
     *(Kept(kind.table, "received_at", kind.keep, kind.columnstore) for kind in KINDS),
 )

@@ -8,6 +8,7 @@ then everything works as that user, and `collector doctor` says what is missing.
 import contextlib
 from collections.abc import Iterator
 
+from collector.endpoints import KINDS
 from collector.errors import StoreDown
 from collector.store.admin import Admin
 from collector.store.queries import QUERIES
@@ -47,7 +48,8 @@ def shortcomings(admin: Admin) -> list[str]:
         ]
     wanted, actual = _wanted(admin), _actual(admin)
     found = []
-    others = sorted({owner for _, _, owner in _relations(admin) if owner != OWNER})
+    owners = {owner for _, _, owner in _relations(admin)} | {owner for _, owner in admin.query("schema_functions")}
+    others = sorted(owners - {OWNER})
     if others:
         found.append(f"{OWNER} as the owner of every table: {', '.join(others)} owns some or all of them")
     if _lacks_temporary(admin):
@@ -113,6 +115,9 @@ def _owners(admin: Admin) -> Iterator[str]:
         if owner != OWNER:
             what = "MATERIALIZED VIEW" if kind == "m" or relation in aggregates else "VIEW" if kind == "v" else "TABLE"
             yield f'ALTER {what} "{relation}" OWNER TO {OWNER}'
+    for function, owner in admin.query("schema_functions"):
+        if owner != OWNER:
+            yield f"ALTER FUNCTION {function} OWNER TO {OWNER}"
 
 
 def _grants(admin: Admin) -> Iterator[str]:
@@ -127,8 +132,7 @@ def _grants(admin: Admin) -> Iterator[str]:
 def _wanted(admin: Admin) -> set[Grant]:
     """Of the relations that are there."""
     there = {relation for relation, _, _ in _relations(admin)}
-    rows = admin.rows(QUERIES["wanted_grants"].decode())
-    return {(relation, role, privilege) for relation, role, privilege in rows if relation in there}
+    return {grant for grant in listed(admin) if grant[0] in there}
 
 
 def _actual(admin: Admin) -> set[Grant]:
@@ -137,9 +141,15 @@ def _actual(admin: Admin) -> set[Grant]:
     return {(relation, role, privilege) for relation, role, privilege in rows if relation in there}
 
 
+def listed(admin: Admin) -> set[Grant]:
+    """What each role is to have; a table of `KINDS` is written by one and read by the other."""
+    kinds = {grant for kind in KINDS for grant in ((kind.table, INGEST, "INSERT"), (kind.table, READ, "SELECT"))}
+    return {(relation, role, privilege) for relation, role, privilege in admin.query("wanted_grants")} | kinds
+
+
 def _relations(admin: Admin) -> list[tuple[str, str, str]]:
     """Name, kind as pg_class has it, and owner, of those that are ours."""
-    ours = {relation for relation, _, _ in admin.rows(QUERIES["wanted_grants"].decode())}
+    ours = {relation for relation, _, _ in listed(admin)}
     rows = admin.rows(QUERIES["schema_relations"].decode())
     return [(relation, kind, owner) for relation, kind, owner in rows if relation in ours]
 

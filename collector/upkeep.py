@@ -77,7 +77,7 @@ def bring_into_line(url: str, settings: Settings) -> list[str]:
 def differences(admin: Admin, settings: Settings) -> list[Change]:
     """Where the database does otherwise."""
     _, engine = current(admin)
-    changes = list(_of_rows(admin, settings))
+    changes = list(_of_rows(admin, settings, engine))
     if engine == TIMESCALEDB:
         policies = {(job, table): (number, Policy(*said)) for number, job, table, *said in admin.query("policies")}
         chunks: dict[str, timedelta] = dict(admin.query("chunk_intervals"))
@@ -87,13 +87,15 @@ def differences(admin: Admin, settings: Settings) -> list[Change]:
     return changes
 
 
-def _of_rows(admin: Admin, settings: Settings) -> Iterator[Change]:
-    told: dict[str, timedelta | None] = dict(admin.query("kept"))
+def _of_rows(admin: Admin, settings: Settings, engine: str | None) -> Iterator[Change]:
+    told = {name: row for name, *row in admin.query("kept")}
     for kept in KEPT:
+        table = kept.table if engine == TIMESCALEDB else kept.plain or kept.table
         keep = age(settings, kept.keep)
-        if kept.name not in told or told[kept.name] != keep:
-            was = [told[kept.name]] if kept.name in told else []
-            yield Change(_sentence(kept.name, "kept {}", keep, *was), "keep", {"name": kept.name, "keep": keep})
+        wanted = {"keep": keep, "relation": table, "time_column": kept.time, "condition": kept.only}
+        if told.get(kept.name) != list(wanted.values()):
+            was = [told[kept.name][0]] if kept.name in told else []
+            yield Change(_sentence(kept.name, "kept {}", keep, *was), "keep", {"name": kept.name, **wanted})
     for name in told.keys() - {kept.name for kept in KEPT}:
         yield Change(f"{name}: not known any more", "keep_no_more", {"name": name})
 

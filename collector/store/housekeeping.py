@@ -5,9 +5,8 @@ policies take care.
 """
 
 import time
-from datetime import timedelta
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
 from collector.retention import KEPT, Kept
 from collector.store.connection import WRITER_SESSION, conninfo
@@ -19,15 +18,6 @@ SLICE_ROWS = 20_000
 """Of one transaction: a fraction of a second, for which nobody's dead rows can be cleaned up."""
 ROUND_S = 120.0
 """Of one round; what is left then is the next one's."""
-
-# A row that was changed meanwhile is another version, which the condition is to be asked of again.
-_FORGET = sql.SQL("""
-DELETE FROM {table}
-WHERE ctid = ANY (ARRAY (
-        SELECT ctid FROM {table} WHERE {time} < now() - %(keep)s AND {only} LIMIT %(rows)s {lock}
-      ))
-  AND {time} < now() - %(keep)s AND {only}
-""")
 
 
 async def keep_house(url: str, slice_rows: int = SLICE_ROWS) -> dict[str, int] | None:
@@ -45,30 +35,25 @@ async def keep_house(url: str, slice_rows: int = SLICE_ROWS) -> dict[str, int] |
             mine, timescaledb = turn
             if not mine:
                 return None
-            ages: dict[str, timedelta | None] = dict(await (await connection.execute(QUERIES["kept"])).fetchall())
+            cursor = await connection.execute(QUERIES["kept"])
+            aging = {name for name, keep, *_ in await cursor.fetchall() if keep is not None}
             until = time.monotonic() + ROUND_S
             gone = {}
             for kept in KEPT:
                 by_policy = timescaledb and kept.columnstore is not None
-                if ages.get(kept.name) is not None and not by_policy:
-                    gone[kept.name] = await _forget(connection, kept, ages[kept.name], slice_rows, until)
+                if kept.name in aging and not by_policy:
+                    gone[kept.name] = await _forget(connection, kept, slice_rows, until)
             return gone
 
 
-async def _forget(connection: Connection, kept: Kept, keep: timedelta | None, slice_rows: int, until: float) -> int:
-    statement = QUERIES[kept.forget] if kept.forget else _statement(kept)
+async def _forget(connection: Connection, kept: Kept, slice_rows: int, until: float) -> int:
+    statement = QUERIES[kept.forget or "forget_old"]
     gone = 0
     while time.monotonic() < until:
-        cursor = await connection.execute(statement, {"keep": keep, "rows": slice_rows})
-        gone += cursor.rowcount
-        if cursor.rowcount < slice_rows:
+        cursor = await connection.execute(statement, {"name": kept.name, "rows": slice_rows})
+        row = await cursor.fetchone()
+        assert row is not None
+        gone += row[0]
+        if row[0] < slice_rows:
             break
     return gone
-
-
-def _statement(kept: Kept) -> sql.Composed:
-    # `only` is the program's own text, not a client's.
-    table, only = sql.Identifier(kept.plain or kept.table), sql.SQL(kept.only)
-    # To lock a row takes the right to change it, which only who changes rows has.
-    lock = sql.SQL("FOR UPDATE SKIP LOCKED" if kept.changing else "")
-    return _FORGET.format(table=table, time=sql.Identifier(kept.time), only=only, lock=lock)

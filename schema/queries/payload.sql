@@ -55,29 +55,6 @@ SELECT json_array_elements_text(%(tokens)s::json)
 ON CONFLICT (token) DO NOTHING
 RETURNING token;
 
--- name: forget_payload
--- Housekeeping without TimescaleDB: payloads past their age go, and what they came to is added up in the same statement. Comes back: a row
--- for each that went.
-WITH gone AS (
-    DELETE FROM payload
-    WHERE ctid = ANY (ARRAY (
-        SELECT ctid FROM payload WHERE received_at < now() - %(keep)s::interval LIMIT %(rows)s
-    ))
-    RETURNING received_at, customer, content, cdn, p2p, started
-), added AS (
-    INSERT INTO stats_5m_kept AS kept (bucket, customer, content, cdn, p2p, sessions)
-    SELECT date_bin('5 minutes', received_at, TIMESTAMPTZ '2000-01-01 00:00:00Z'), customer, content,
-           sum(cdn), sum(p2p), count(*) FILTER (WHERE started)
-    FROM gone
-    GROUP BY 1, 2, 3
-    ORDER BY 1, 2, 3
-    ON CONFLICT (bucket, customer, content) DO UPDATE
-    SET cdn      = kept.cdn + excluded.cdn,
-        p2p      = kept.p2p + excluded.p2p,
-        sessions = kept.sessions + excluded.sessions
-)
-SELECT FROM gone;
-
 -- name: stats_page
 -- Newest first; the page goes on after (bucket, customer, content). Conditions are on the bucket, so that an index serves.
 SELECT bucket + INTERVAL '5 minutes', customer, content, cdn::text, p2p::text, sessions

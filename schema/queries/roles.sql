@@ -19,38 +19,35 @@ BEGIN
 END $$;
 
 -- name: wanted_grants
--- The one list of what each role may do, table by table; every table and view has a line. `collector_ingest` writes, reads what it needs for that,
--- and deletes what is too old, unless TimescaleDB does; `collector_read` is for people and dashboards: measurements, neither keys nor who sent what.
+-- The one list of what each role may do, table by table; every table and view has a line. `collector_ingest` writes, and reads what it needs for
+-- that; what is too old it may not delete, but have deleted (`forget_old`). `collector_read` is for people and dashboards: measurements, neither keys
+-- nor who sent what.
 SELECT relation, role, privilege
 FROM (VALUES
-    ('payload',          'INSERT',                      'SELECT DELETE', 'SELECT'),
-    ('session_token',    'SELECT INSERT DELETE',        '',              ''),
-    ('progress',         'SELECT INSERT UPDATE DELETE', '',              ''),
-    ('rejected',         'SELECT INSERT DELETE',        '',              ''),
-    ('retention',        'SELECT',                      '',              ''),
-    ('stats_5m',         '',                            '',              'SELECT'),
-    ('stats_5m_kept',    '',                            'SELECT INSERT UPDATE DELETE', 'SELECT'),
-    ('stats',            '',                            '',              'SELECT'),
-    ('hit',              'INSERT',                      'SELECT DELETE', 'SELECT'),
-    ('analytics_user',   'SELECT INSERT DELETE',        '',              'SELECT'),
-    ('analytics_hour',   'SELECT INSERT UPDATE DELETE', '',              'SELECT'),
-    ('analytics',        '',                            '',              'SELECT'),
-    ('payload_queue',    'SELECT INSERT UPDATE DELETE', '',              'SELECT'),
-    ('session_message',  'SELECT INSERT',               'DELETE',        'SELECT'),
-    ('session_log',      'SELECT INSERT UPDATE DELETE', '',              ''),
-    ('cpu_dirty',        'SELECT INSERT DELETE',        '',              ''),
-    ('cpu_session',      'SELECT INSERT UPDATE DELETE', '',              'SELECT'),
-    ('cpu_event',        'SELECT INSERT',               '',              'SELECT'),
-    ('session_cpu',      'SELECT INSERT DELETE',        '',              'SELECT'),
-    ('session_fact',     'SELECT INSERT DELETE',        '',              'SELECT'),
-    ('api_key',          'SELECT',                      '',              ''),
-    ('collector_schema', 'SELECT',                      '',              'SELECT')
-) AS listed (relation, ingest, without_timescaledb, read)
-CROSS JOIN LATERAL (VALUES
-    ('collector_ingest', ingest),
-    ('collector_ingest', CASE WHEN (SELECT engine FROM collector_schema ORDER BY version DESC LIMIT 1) = 'plain' THEN without_timescaledb END),
-    ('collector_read', read)
-) AS given (role, privileges)
+    ('payload',          'INSERT',                      'SELECT'),
+    ('session_token',    'SELECT INSERT',               ''),
+    ('progress',         'SELECT INSERT UPDATE DELETE', ''),
+    ('rejected',         'SELECT INSERT DELETE',        ''),
+    ('retention',        'SELECT',                      ''),
+    ('stats_5m',         '',                            'SELECT'),
+    ('stats_5m_kept',    '',                            'SELECT'),
+    ('stats',            '',                            'SELECT'),
+    ('hit',              'INSERT',                      'SELECT'),
+    ('analytics_user',   'SELECT INSERT',               'SELECT'),
+    ('analytics_hour',   'SELECT INSERT UPDATE',        'SELECT'),
+    ('analytics',        '',                            'SELECT'),
+    ('payload_queue',    'SELECT INSERT UPDATE DELETE', 'SELECT'),
+    ('session_message',  'SELECT INSERT',               'SELECT'),
+    ('session_log',      'SELECT INSERT UPDATE',        ''),
+    ('cpu_dirty',        'SELECT INSERT DELETE',        ''),
+    ('cpu_session',      'SELECT INSERT UPDATE',        'SELECT'),
+    ('cpu_event',        'SELECT INSERT',               'SELECT'),
+    ('session_cpu',      'SELECT INSERT DELETE',        'SELECT'),
+    ('session_fact',     'SELECT INSERT DELETE',        'SELECT'),
+    ('api_key',          'SELECT',                      ''),
+    ('collector_schema', 'SELECT',                      'SELECT')
+) AS listed (relation, ingest, read)
+CROSS JOIN LATERAL (VALUES ('collector_ingest', ingest), ('collector_read', read)) AS given (role, privileges)
 CROSS JOIN LATERAL string_to_table(privileges, ' ') AS privilege;
 
 -- name: actual_grants
@@ -70,6 +67,14 @@ FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace
   AND relkind IN ('r', 'p', 'v', 'm')
   AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e');
+
+-- name: schema_functions
+-- Functions that run with their owner's rights, with their owners.
+SELECT oid::regprocedure::text, proowner::regrole::text
+FROM pg_proc
+WHERE pronamespace = current_schema()::regnamespace
+  AND prosecdef
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e');
 
 -- name: take_role
 -- A connection does what it is for with no more rights than that takes, where its own role may become that one, and the schema has granted it what

@@ -2,11 +2,19 @@
 
 -- name: kept
 -- What the database has been told.
-SELECT name, keep FROM retention;
+SELECT name, keep, relation, time_column, condition FROM retention;
 
 -- name: keep
-INSERT INTO retention (name, keep) VALUES (%(name)s, %(keep)s)
-ON CONFLICT (name) DO UPDATE SET keep = excluded.keep;
+INSERT INTO retention (name, keep, relation, time_column, condition)
+VALUES (%(name)s, %(keep)s, %(relation)s, %(time_column)s, %(condition)s)
+ON CONFLICT (name) DO UPDATE
+SET keep = excluded.keep, relation = excluded.relation, time_column = excluded.time_column, condition = excluded.condition;
+
+-- name: forget_old
+SELECT forget_old(%(name)s, %(rows)s);
+
+-- name: forget_payloads
+SELECT forget_payloads(%(rows)s);
 
 -- name: keep_no_more
 -- Of rows that this program does not know; a newer one has refused to start.

@@ -111,11 +111,11 @@ def test_nothing_is_deleted_where_nothing_was_said(table: Table) -> None:
     """A schema that nobody has brought into line with settings."""
     source = unique("old")
     table.run("INSERT INTO rejected VALUES (now() - INTERVAL '2 years', %s, 1, 'invalid: x', '')", source)
-    saved = table.rows("SELECT name, keep FROM retention")
+    saved = table.rows("SELECT name, keep, relation, time_column, condition FROM retention")
     table.run("DELETE FROM retention")
     assert house(table.url) == {}
-    for name, keep in saved:
-        table.run("INSERT INTO retention VALUES (%s, %s)", name, keep)
+    for row in saved:
+        table.run("INSERT INTO retention VALUES (%s, %s, %s, %s, %s)", *row)
     assert house(table.url) == {"rejected": 1}
 
 
