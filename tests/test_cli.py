@@ -76,7 +76,8 @@ def test_doctor_tells_engine_version_licence_policies_and_what_is_missing(databa
         assert document["licence"] == "timescale"
         assert document["timescaledb"] in done.stdout
         assert document["missing"] == []
-        assert {policy["table"] for policy in document["policies"]} == {"payload", "session_message", "hit", "stats_5m"}
+        tables = {"payload", "session_message", "session_cpu", "hit", "stats_5m"}
+        assert {policy["table"] for policy in document["policies"]} == tables
         assert len(document["policies"]) == 8
         assert "refresh" in done.stdout
     else:

@@ -170,9 +170,9 @@ def test_the_engine_is_what_the_server_can_do(database_url: str, engine: Engine)
                 "SELECT proc_name FROM timescaledb_information.jobs WHERE hypertable_name IS NOT NULL ORDER BY 1"
             ).fetchall()
             assert [name for (name,) in jobs] == [
-                *["policy_compression"] * 4,
+                *["policy_compression"] * 5,
                 "policy_refresh_continuous_aggregate",
-                *["policy_retention"] * 3,
+                *["policy_retention"] * 4,
             ]
 
 

@@ -77,6 +77,8 @@ def test_the_database_does_as_the_settings_say_and_twice_changes_nothing(databas
             ("compression", "stats_5m"): {"compress_after": "10 days"},
             ("retention", "session_message"): {"drop_after": "7 days"},
             ("compression", "session_message"): {"compress_after": "1 day"},
+            ("retention", "session_cpu"): {"drop_after": "90 days"},
+            ("compression", "session_cpu"): {"compress_after": "2 days"},
             ("compression", "hit"): {"compress_after": "1 day"},
         }
     there = described(database_url)

@@ -37,7 +37,8 @@ epoch milliseconds or RFC 3339 with an offset; answers are in UTC.
 Where the collector asks for API keys, send `Authorization: Bearer ck_…`. Keys with the scope `ingest` send measurements
 and ask how far their own streams are; keys with the scope `read` read everything else. Without a key, or with one that
 is not known: `401`; with one of the other scope: `403`; with one that has made more requests than it may: `429` and
-`Retry-After`. Idempotency-Keys belong to the API key. `/health`, `/docs` and `/openapi.json` need none.
+`Retry-After`. Idempotency-Keys belong to the API key. `/health/live`, `/health/ready`, `/docs` and `/openapi.json` need
+none.
 """
 TAGS = [
     {"name": "stats", "description": "What players measure: bytes by customer and content, and started sessions."},
