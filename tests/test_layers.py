@@ -67,7 +67,7 @@ def test_only_the_app_the_routes_and_serve_know_the_web_framework() -> None:
         for path in PACKAGE.rglob("*.py")
         if roots(imported(path)) & {"litestar", "granian"}
     }
-    assert importers <= {"app", "routes", "serve", "openapi"}
+    assert importers <= {"app", "routes", "serve", "listening", "openapi"}
     assert {"app", "routes"} <= importers
 
 

@@ -54,5 +54,5 @@ async def get_cpu_report(
     if wanted == "html":
         return html(request, await asyncio.to_thread(page.render, report), page.look())
     if wanted == "text":
-        return Response(as_text(report).encode(), media_type="text/plain; charset=utf-8", headers=HEADERS)
+        return Response(as_text(report).encode(), media_type="text/plain", headers=HEADERS)
     return Response(msgspec.json.encode(report), media_type="application/json", headers=HEADERS)

@@ -204,6 +204,8 @@ def _is_asked_by_prometheus(walker: Walker) -> None:
 
 def _is_shown_by_grafana(walker: Walker, database: str) -> None:
     """With the user, the password and the database that its environment has."""
+    # Who asks for the report does not wait for the sums that it reads, which are brought up to date every minute.
+    assert Client(f"http://127.0.0.1:{walker.place.here('8080')}").get("/reports/cpu").status == 200
     grafana = walker.project.services["grafana"].environment
     names = {name.removeprefix("GRAFANA_DATABASE_").lower(): value for name, value in grafana.items()}
     where = conninfo_to_dict(database)
