@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench test-faults lint format clean constraints
+.PHONY: help demo test bench test-faults lint format picture clean constraints
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: $(READY) ## linter, formatter and type checker
 format: $(READY) ## lay out the code
 	@$(RUN) -m ruff check --fix-only --quiet .
 	@$(RUN) -m ruff format .
+
+picture: $(READY) ## docs/simulate.svg, the README's picture of simulate at work
+	@$(RUN) -m tests.picture
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	@.ci/constraints

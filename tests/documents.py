@@ -18,6 +18,7 @@ README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 DATA_MODEL = ROOT / "docs" / "data-model.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+SIMULATOR = ROOT / "docs" / "simulator.md"
 PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
