@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up secrets test bench test-faults scale lint format dashboards screenshots clean constraints
+.PHONY: help demo up secrets test bench test-faults scale lint format dashboards screenshots picture clean constraints
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +57,12 @@ format: $(READY) ## lay out the code
 
 screenshots: $(READY) ## the pictures of README.md, of a private collector with simulated traffic (needs chromium)
 	@$(RUN) -m tests.browser.screenshots
+
 dashboards: $(READY) ## write Grafana's dashboards and alert rules anew, from dashboards/*.py
 	@$(RUN) -m dashboards
+
+picture: $(READY) ## docs/simulate.svg, the README's picture of simulate at work
+	@$(RUN) -m tests.picture
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	@.ci/constraints

@@ -149,6 +149,8 @@ async def _run(
     ended.add_done_callback(give_up)
     try:
         await load.run()
+        if not stop.hard.is_set():
+            await screen.look()  # what stays on the screen is the end
     finally:
         for task in (showing, ended):
             task.cancel()

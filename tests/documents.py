@@ -26,6 +26,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 DATA_MODEL = ROOT / "docs" / "data-model.md"
 API = ROOT / "docs" / "api.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+SIMULATOR = ROOT / "docs" / "simulator.md"
 PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

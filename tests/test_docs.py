@@ -25,6 +25,7 @@ from collector.messages.payload import DECODER
 from collector.openapi.ingest import BASE
 from collector.settings import Settings, variable
 from simulation.cli import cli as simulate
+from simulation.load import chaos
 from tests.conftest import Serve
 from tests.documents import (
     API,
@@ -34,6 +35,7 @@ from tests.documents import (
     PAGES,
     README,
     ROOT,
+    SIMULATOR,
     Block,
     anchors,
     api_page,
@@ -286,6 +288,24 @@ def test_commands_named_are_those_there_are(program: str, group: click.Group) ->
             assert name in group.commands, name
             known = {option for parameter in group.commands[name].params for option in parameter.opts}
             assert set(options) <= known, (name, options)
+
+
+def test_faults_described_are_as_frequent_as_that() -> None:
+    def hundredths(odds: float) -> str:
+        return f"{odds * 100:g} of 100 single requests"
+
+    text = SIMULATOR.read_text()
+    rows = dict(re.findall(r"^\| ([a-z ]+) \| (.+) \|$", text.partition("## Faults")[2], re.MULTILINE))
+    assert set(rows) == {"what", chaos.CUT, chaos.REPEAT, chaos.UNKEYED, chaos.BROKEN, chaos.STALL}
+    for what in (chaos.CUT, chaos.REPEAT, chaos.UNKEYED, chaos.BROKEN):
+        assert hundredths(chaos.OF_SINGLES[what]) in rows[what]
+    assert f"within {chaos.CUT_S * 1000:g} ms" in rows[chaos.CUT]
+    assert f"within {chaos.STREAM_S:g} s" in rows[chaos.CUT]
+    assert chaos.OF_STREAMS == {chaos.CUT: 0.5, chaos.REPEAT: 0.3, chaos.UNKEYED: 0.5}
+    assert set(chaos.OF_UPLOADS.values()) == {0.2}
+    assert chaos.OF_LINES == {chaos.BROKEN: 0.01}
+    assert f"the last {chaos.AGAIN_LINES} lines" in rows[chaos.UNKEYED]
+    assert f"for up to {chaos.STALL_S[1]:g} s" in rows[chaos.STALL]
 
 
 def test_make_targets_named_are_there() -> None:

@@ -55,12 +55,16 @@ class Screen:
             group.create_task(self._poll())
             group.create_task(self._draw(console))
 
+    async def look(self) -> None:
+        """Read once."""
+        try:
+            await self._read()
+        except (ReadError, UnreachableError) as exc:
+            self._trouble = str(exc)
+
     async def _poll(self) -> None:
         while True:
-            try:
-                await self._read()
-            except (ReadError, UnreachableError) as exc:
-                self._trouble = str(exc)
+            await self.look()
             await asyncio.sleep(POLL_S)
 
     async def _read(self) -> None:

@@ -31,7 +31,7 @@ def profiles(draw: st.DrawFn, machine: Machine, number: int = 0) -> Profile:
         titles=tuple(draw(titles()) for _ in range(draw(levels(1, MAX_TITLES, bits=3)))),
         session_median_s=draw(levels(60, 3600)),
         session_sigma=draw(levels(20, 120, bits=4)) / 100,
-        interval_s=draw(choice((10, 30, 30, 60))),
+        interval_s=draw(choice((20, 30, 30, 60))),
         bitrate_kbps=draw(levels(400, 12_000)),
         p2p_permille=draw(levels(0, 950, bits=5)),
         pause_permille=draw(levels(0, 200, bits=4)),
@@ -57,16 +57,16 @@ def audiences(draw: st.DrawFn) -> Audience:
 
 @st.composite
 def scenarios(draw: st.DrawFn, low: int = MIN_PROFILES, high: int = MAX_PROFILES) -> Scenario:
-    """`low` to `high` device profiles, at least one that posts and, of several, one that streams; 100 to 400 viewers
-    and 30 to 60 desktop clients at any moment; an audience; a cause for CPU that is planted, and its decoys.
+    """`low` to `high` device profiles, at least one that posts and, of several, one that streams; 60 to 200 viewers
+    and 20 to 40 desktop clients at any moment; an audience; a cause for CPU that is planted, and its decoys.
     """
     crowd = draw(crowds(low, high))
     drawn = [draw(profiles(machine, number)) for number, machine in enumerate(crowd.machines)]
     drawn[0] = msgspec.structs.replace(drawn[0], transport="single")
     drawn[1:2] = [msgspec.structs.replace(profile, transport="stream") for profile in drawn[1:2]]
     return Scenario(
-        viewers=draw(levels(100, 400)),
-        clients=draw(levels(30, 60, bits=4)),
+        viewers=draw(levels(60, 200)),
+        clients=draw(levels(20, 40, bits=4)),
         profiles=tuple(drawn),
         audience=draw(audiences()),
         day=Day(draw(levels(17, 21, bits=2)), draw(levels(200, 700, bits=4))),

@@ -46,7 +46,8 @@ class Stream:
 class Faults:
     """How often, or after what, things go wrong. Counters are used up."""
 
-    busy: int = 0  # requests answered 503 with Retry-After: 0
+    busy: int = 0  # requests answered `busy_status` with Retry-After: 0
+    busy_status: int = 503
     cut_before: int = 0  # single posts cut before they are stored
     cut_after: int = 0  # single posts cut after they are stored, before the answer
     cut_streams: int = 0  # streams cut …
@@ -123,7 +124,7 @@ class Standin:
         self.requests += 1
         if self.faults.busy > 0:
             self.faults.busy -= 1
-            return web.json_response({"title": "busy"}, status=503, headers={"Retry-After": "0"})
+            return web.json_response({"title": "busy"}, status=self.faults.busy_status, headers={"Retry-After": "0"})
         if self.faults.refuse is not None:
             return web.json_response({"title": "no", "detail": "refused on request"}, status=self.faults.refuse)
         if request.content_type == NDJSON:
@@ -237,7 +238,7 @@ class Standin:
         self.uploads += 1
         if self.faults.busy > 0:
             self.faults.busy -= 1
-            return web.json_response({"title": "busy"}, status=503, headers={"Retry-After": "0"})
+            return web.json_response({"title": "busy"}, status=self.faults.busy_status, headers={"Retry-After": "0"})
         first, *lines = (await request.read()).split(b"\n")[:-1]  # aiohttp has unpacked it
         shift_ms = int(time() * 1000) - msgspec.json.decode(first)["sentAt"]
         start_ms: int | None = None

@@ -288,6 +288,16 @@ def test_written_traffic_is_the_same_each_time(tmp_path: Path, kind: str) -> Non
     assert first.read_bytes().count(b"\n") == 3000
 
 
+@pytest.mark.parametrize("kind", cli.ALL)
+def test_a_saved_scenario_gives_the_traffic_of_its_seed(tmp_path: Path, kind: str) -> None:
+    drawn, replayed, home = (tmp_path / name for name in ("drawn", "replayed", "home.json"))
+    fixed = (kind, "--seed", "4", "--count", "3000", "--write")
+    for path, how in ((drawn, "--save"), (replayed, "--scenario")):
+        done = CliRunner().invoke(cli.cli, [*fixed, str(path), how, str(home)])
+        assert done.exit_code == 0, done.output
+    assert drawn.read_bytes() == replayed.read_bytes()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_help_shows_every_option(kind: str) -> None:
     output = CliRunner().invoke(cli.cli, [kind, "--help"], terminal_width=200).output

@@ -65,6 +65,7 @@ async def loaded(
     [
         ("none", Faults()),
         ("busy", Faults(busy=20)),
+        ("too many", Faults(busy=20, busy_status=429)),
         ("cut before the commit", Faults(cut_before=20)),
         ("cut after the commit", Faults(cut_after=20)),
         ("streams cut", Faults(cut_streams=6)),
@@ -82,8 +83,8 @@ def test_the_ledger_agrees_with_the_server(name: str, faults: Faults, connection
     assert outcome.load.meter.balanced
     if name == "none":
         assert (meter.errors, meter.retries) == ({}, 0)
-    if name in ("busy", "all of it"):
-        assert meter.errors["503"] == faults.busy
+    if faults.busy:
+        assert meter.errors[str(faults.busy_status)] == faults.busy
     if streams and name in ("streams cut", "all of it"):
         assert outcome.standin.faults.cut_streams < faults.cut_streams
         assert meter.retries > 0

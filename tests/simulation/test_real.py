@@ -1,13 +1,16 @@
 """The simulator against the real collector: every number of every kind agrees, on each engine."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from simulation import cli
+from simulation.command.pulse import Pulse
 from simulation.command.run import Summary
+from simulation.truth.client import connect
 from tests.conftest import Serve
 from tests.harness.server import ServerProcess
 from tests.simulation.test_cli import simulate
@@ -38,6 +41,21 @@ def test_every_number_agrees_with_faults(server: ServerProcess, tmp_path: Path, 
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
     assert (summary.unknown, summary.rejected, summary.errors) == (0, 0, {})
     assert summary.copies > 0
+
+
+def test_the_pulse_of_a_collector_is_told_by_its_metrics(server: ServerProcess) -> None:
+    async def look() -> Pulse:
+        async with connect() as http:
+            pulse = Pulse(http, server.url)
+            assert (pulse.backlog, pulse.lag) == ("not told", "not told")
+            await pulse.look()
+            return pulse
+
+    status, output = asyncio.run(simulate("payloads", "--url", server.url, "--count", "50", "--rate", "500"))
+    assert status == 0, output
+    pulse = asyncio.run(look())
+    assert re.fullmatch(r"\d+ rows, \d+ payloads in the queue", pulse.backlog)
+    assert pulse.lag == "none" or pulse.lag.endswith(" s, the oldest in the queue")
 
 
 def test_traffic_of_the_past_agrees(server: ServerProcess) -> None:
