@@ -420,7 +420,7 @@ def test_who_asks_the_same_while_one_is_made_shares_the_next(fleet: Fleet, monke
 
 
 def test_a_session_s_cpu_over_time_has_few_points_and_the_highest(fleet: Fleet) -> None:
-    messages = [{"at": at, "cpu": 90 if at == 1234 else at % 50} for at in range(3000)]
+    messages: list[dict[str, Any]] = [{"at": at, "cpu": 90 if at == 1234 else at % 50} for at in range(3000)]
     messages[10:10] = [{"at": 10, "event": "x", "phase": "begin", "properties": {"a": 1}}]
     messages += [{"at": 3000, "event": "y"}, {"at": 3010, "cpu": 1}]
     fleet.send(1, *messages)
