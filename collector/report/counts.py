@@ -53,6 +53,9 @@ class Split(msgspec.Struct, kw_only=True):
         self.p_value = fisher(self.hot, self.sessions, outside_hot, self.test_sessions)
 
 
+_NONE = np.zeros(0, np.int64)
+
+
 class Splits(msgspec.Struct):
     """Those that have some of the hot sessions, and how many were tested."""
 
@@ -68,33 +71,27 @@ class Counts(msgspec.Struct):
     within: bool
     shown: tuple[Ints, Ints, Ints] | None = None
     """Outside as it is shown, where that is not the same: sessions, hot ones, and each session once."""
+    sessions: Ints = _NONE
+    hot: Ints = _NONE
+    beside: tuple[Ints, Ints, Ints] = (_NONE, _NONE, _NONE)
+    """Outside: sessions, hot ones, and each session once."""
 
-    @property
-    def sessions(self) -> Ints:
-        return _whole(self.inside[SOME])
-
-    @property
-    def hot(self) -> Ints:
-        return _whole(self.inside[HOT])
-
-    def beside(self) -> tuple[Ints, Ints, Ints]:
-        """Outside: sessions, hot ones, and each session once."""
-        if self.shown is not None:
-            return self.shown
+    def __post_init__(self) -> None:
+        self.sessions, self.hot = _whole(self.inside[SOME]), _whole(self.inside[HOT])
         sessions = _whole(self.outside[SOME])
-        return sessions, _whole(self.outside[HOT]), sessions
+        self.beside = self.shown or (sessions, _whole(self.outside[HOT]), sessions)
 
     def scores(self, hot: int) -> Floats:
         """How much each explains of so many hot sessions: the log of the risk ratio's lower bound, times the share of
         the hot sessions that it covers.
         """
-        sessions, outside_hot, test_sessions = self.beside()
+        sessions, outside_hot, test_sessions = self.beside
         low = _low(self.hot, self.sessions, outside_hot, sessions, test_sessions)
         return np.log(np.maximum(1.0, low)) * self.hot / max(1, hot)
 
     def split(self, view: View, at: int, condition: Condition) -> Split:
         """One of them."""
-        sessions, outside_hot, test_sessions = (int(counts[at]) for counts in self.beside())
+        sessions, outside_hot, test_sessions = (int(counts[at]) for counts in self.beside)
         return Split(
             condition=condition,
             at=view.at,

@@ -21,6 +21,8 @@ from collector.report.view import View
 LEAST_SUPPORT = 0.01
 """Of the hot sessions: what has less is tested, and not looked at. So names of thousands of values cost little."""
 
+_MANY = 2**31  # more sessions than there ever are
+
 
 def splits_of(view: View, used: frozenset[str]) -> Splits:
     """All conditions on dimensions that are not `used`, tested."""
@@ -70,20 +72,27 @@ def _tested(view: View, dimension: str, values: list[Scalar], counts: Counts) ->
     """Those that could be significant, whichever sessions were hot, are tested; those that have next to none of the hot
     sessions are not listed.
     """
-    outside, outside_hot, test_sessions = counts.beside()
+    outside, outside_hot, test_sessions = counts.beside
     total = int((counts.hot + outside_hot).max(initial=0))
-    sessions, hot = counts.sessions.tolist(), counts.hot.tolist()
+    some = np.flatnonzero((counts.sessions > 0) & (outside > 0))
+    if not len(some):
+        return Splits([], 0)
+    # Of thousands of values most have as many sessions as others: each size is asked about once.
+    sizes, size = np.unique(counts.sessions[some] * _MANY + test_sessions[some], return_inverse=True)
+    inside, beside = sizes // _MANY, sizes % _MANY
+    by_size = [
+        smallest_p(*each, total) <= LEVEL for each in zip(inside.tolist(), (inside + beside).tolist(), strict=True)
+    ]
+    testable = np.array(by_size)[size]
     found = []
-    tests = 0
-    for at in np.flatnonzero((counts.sessions > 0) & (outside > 0)).tolist():
-        testable = smallest_p(sessions[at], sessions[at] + int(test_sessions[at]), total) <= LEVEL
-        tests += testable
-        if hot[at] and hot[at] >= LEAST_SUPPORT * total:
-            split = counts.split(view, at, Condition(dimension, "=", values[at]))
-            if testable:
-                counts.test(split, view, at)
-            found.append(split)
-    return Splits(found, tests)
+    hot = counts.hot[some]
+    for at in np.flatnonzero((hot > 0) & (hot >= LEAST_SUPPORT * total)).tolist():
+        number = int(some[at])
+        split = counts.split(view, number, Condition(dimension, "=", values[number]))
+        if testable[at]:
+            counts.test(split, view, number)
+        found.append(split)
+    return Splits(found, int(testable.sum()))
 
 
 def _of_parts(view: View, codes: Ints, places: Ints, measured: Measured, count: int, known: Bools) -> Counts:
@@ -118,9 +127,10 @@ def _of_events(view: View) -> Iterator[Splits]:
     for at in range(view.at, len(view.table.thresholds)):
         higher = view if at == view.at else view.with_threshold(at)
         counts = _of_parts(higher, parts.event, parts.row, parts.measured, len(events), everything)
+        shown = None
         if np.count_nonzero(counts.sessions) > 1:
             sessions, hot = counts.sessions, counts.hot
-            counts.shown = sessions.sum() - sessions, hot.sum() - hot, test_sessions
+            shown = sessions.sum() - sessions, hot.sum() - hot, test_sessions
         # What has no name of its own is only outside of others.
         counts.inside[HOT] *= named
-        yield _tested(higher, "event", events, counts)
+        yield _tested(higher, "event", events, Counts(counts.inside, counts.outside, within=True, shown=shown))

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import analytics, queue, sessions, stats
+from tests.benchmarks import analytics, cpu, queue, sessions, stats
 from tests.benchmarks.table import Bench, Table
 from tests.harness.engines import Engines, folder
 from tests.harness.server import ServerProcess
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "sessions": sessions.run,
     "analytics": analytics.run,
     "queue": queue.run,
+    "cpu": cpu.run,
 }
 
 
