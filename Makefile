@@ -6,10 +6,10 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up secrets test bench test-faults scale lint format dashboards screenshots picture clean constraints
+.PHONY: help demo up secrets test bench rootcause test-drilldown test-faults scale lint format dashboards screenshots picture clean constraints
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt .ci/environment
 	@.ci/environment
@@ -37,6 +37,12 @@ test: $(READY) ## linter, formatter, type checker and the whole test suite
 
 bench: $(READY) ## one table of ratios, measured on this machine
 	@$(RUN) -m tests.benchmarks $(ARGS)
+
+rootcause: $(READY) ## how good the drill-down is on a folder of labelled cases: make rootcause DIR=...
+	@$(RUN) -m tests.report.rootcause $(DIR)
+
+test-drilldown: $(READY) ## the drill-down on 100 planted causes, and on as many tables without one
+	@COLLECTOR_DRILLDOWN_SEEDS=$${COLLECTOR_DRILLDOWN_SEEDS:-100} $(RUN) -m pytest --timeout=0 tests/report/test_drilldown.py $(ARGS)
 
 test-faults: $(READY) ## the slow rounds: kills, cuts and crashes, 100 of each
 	@COLLECTOR_FAULT_ROUNDS=$${COLLECTOR_FAULT_ROUNDS:-100} $(RUN) -m pytest --timeout=0 tests/faults $(ARGS)

@@ -51,6 +51,7 @@ from tests.harness.server import ServerProcess, environment
 WINDOW_S = 300
 TABLES = (
     *("payload", "payload_queue", "session_token", "session_message", "hit", "analytics_user", "analytics_hour"),
+    *("session_cpu", "session_fact", "cpu_session", "cpu_event", "cpu_dirty"),
     *("progress", "rejected", "retention", "collector_schema", "stats", "analytics"),
 )
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

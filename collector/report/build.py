@@ -9,11 +9,12 @@ import numpy as np
 
 from collector.report import sentences
 from collector.report.drilldown import Branch, Found
+from collector.report.measured import shares_of_time
 from collector.report.measurements import Known
 from collector.report.model import Condition, CpuReport, Node, WorstSession
 from collector.report.question import BUCKET, Question, href
 from collector.report.statistics import risk_ratio_low
-from collector.report.table import View, shares_of_time
+from collector.report.view import View
 
 WORST = 5
 """Sessions that a node lists."""

@@ -64,11 +64,11 @@ def columns_of(rows: Iterable[Mapping[str, Scalar]]) -> Columns:
     for at, row in enumerate(rows):
         count = at + 1
         for dimension, value in row.items():
-            if is_number(value):
+            if not isinstance(value, str) and is_number(value):
                 numbers.setdefault(dimension, []).append(float(value))
                 number_where.setdefault(dimension, []).append(at)
                 continue
-            text = text_of(value)
+            text = value if isinstance(value, str) else text_of(value)
             known = places.setdefault(dimension, {})
             code = known.get(text)
             if code is None:

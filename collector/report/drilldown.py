@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from collector.report.counts import LEVEL, Split
 from collector.report.model import Condition
-from collector.report.splits import LEVEL, Split, score, splits_of
+from collector.report.splits import splits_of
 from collector.report.statistics import q_values
-from collector.report.table import Table, View, whole
+from collector.report.table import Table
+from collector.report.view import View, whole
 
 MIN_SUPPORT = 0.05
 """Of the hot sessions of a node, what a condition has to cover to be shown below it."""
@@ -145,7 +147,7 @@ class _Search:
             outside_hot=min(outside, max(0, hot - split.hot)),
             test_sessions=min(outside, self.root.count),
         )
-        return score(against, self.root.hot_count) / (PRICE if split.at > self.root.at else 1.0)
+        return against.score(self.root.hot_count) / (PRICE if split.at > self.root.at else 1.0)
 
     def ranked(self) -> list[Path]:
         """All paths that were found, best first; of those that explain as much the shorter one."""

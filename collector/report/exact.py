@@ -12,9 +12,11 @@ import numpy as np
 
 from collector.report.columns import Ints
 from collector.report.drilldown import Branch, Found
+from collector.report.measured import Measured
 from collector.report.measurements import InsideColumns
 from collector.report.model import Condition
-from collector.report.table import Measured, Table, View, whole
+from collector.report.table import Table
+from collector.report.view import View, whole
 
 Path = tuple[Condition, ...]
 

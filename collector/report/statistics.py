@@ -3,8 +3,8 @@
 Inside and outside are counts of sessions, `hot` of `sessions`. Sources: Fisher's exact test; Wilson (1927) for a
 share's interval; Donner and Zou (2012), "Closed-form confidence intervals for functions of the normal mean and standard
 deviation", for the ratio of two shares by the intervals of each (MOVER-R), which unlike the logarithm's holds where
-nothing outside is hot; Benjamini and Hochberg (1995); Tarone (1990) for tests that cannot be significant; Hoeffding
-(1963), theorem 1, for means of bounded variables.
+nothing outside is hot; Benjamini and Hochberg (1995); Tarone (1990) for tests that cannot be significant; Welch
+(1947) for means.
 """
 
 import math
@@ -51,41 +51,57 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def more_than_its_time(hot_share: float, time_share: float, sessions: int) -> float:
-    """A bound on the p-value of: of hot sessions' hot time, this share fell into what took that share of their time,
-    both means over sessions. Holds for any number of them, however their samples hang together.
-    """
-    if hot_share <= time_share or not sessions:
-        return 1.0
-    if time_share <= 0:
-        return 0.0
-    divergence = hot_share * math.log(hot_share / time_share)
-    if hot_share < 1:
-        divergence += (1 - hot_share) * math.log((1 - hot_share) / (1 - time_share))
-    return min(1.0, 2 * math.exp(-sessions * divergence))
-
-
-def chances(samples: Ints, hot: int) -> Floats:
-    """For each session the probability that it has a sample over the threshold if all samples were alike, so that it
-    only depends on how many there are; together they come to so many hot sessions.
+def rate_of(samples: Ints, hot: int) -> float:
+    """How often a sample is over the threshold if all samples are alike: so that the sessions with so many samples each
+    come to so many hot ones, a session being hot if any sample is.
     """
     low, high = 0.0, 1.0
-    while np.expm1(-high * samples).sum() > -hot and high < _HIGHEST_RATE:
+    while hot_by_chance(samples, high).sum() < hot and high < _HIGHEST_RATE:
         low, high = high, high * 4
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if np.expm1(-middle * samples).sum() > -hot else (low, middle)
-    found: Floats = -np.expm1(-high * samples)
+        low, high = (middle, high) if hot_by_chance(samples, middle).sum() < hot else (low, middle)
+    return high
+
+
+def hot_by_chance(samples: Ints, rate: float) -> Floats:
+    """Of sessions with so many samples, the probability that one is over the threshold at this rate."""
+    found: Floats = -np.expm1(-rate * samples)
     return found
 
 
-def more_than_chances(hot: float, expected: float, spread: float) -> float:
-    """The p-value, both sides, of so many hot sessions where `expected` were, by a score test; `spread` is the
-    variance of the difference.
+def more_than_by_chance(
+    hot_in: float, chance_in: float, square_in: float, hot_out: float, chance_out: float, square_out: float
+) -> float:
+    """The p-value, both sides, that inside has more hot ones than its chances, the sums of `hot_by_chance`, let expect
+    beside those outside; `square` are sums of their squares. A score test, given how many are hot altogether.
     """
-    if hot <= expected or spread <= 0:
+    chance = chance_in + chance_out
+    if not chance:
         return 1.0
-    return math.erfc((hot - expected) / math.sqrt(2 * spread))
+    scale = (hot_in + hot_out) / chance
+    expected = scale * chance_in
+    spread_in, spread_out = scale * chance_in - scale**2 * square_in, scale * chance_out - scale**2 * square_out
+    if hot_in <= expected or spread_in + spread_out <= 0:
+        return 1.0
+    spread = max(spread_in, 0.0) * max(spread_out, 0.0) / (spread_in + spread_out)
+    return math.erfc((hot_in - expected) / math.sqrt(2 * spread)) if spread > 0 else 0.0
+
+
+def higher_on_average(
+    count_in: float, sum_in: float, square_in: float, count_out: float, sum_out: float, square_out: float
+) -> float:
+    """The p-value, both sides, that the mean inside is higher than outside (Welch's test, normal); `square` are sums of
+    squares.
+    """
+    if count_in < 2 or count_out < 2:
+        return 1.0
+    mean_in, mean_out = sum_in / count_in, sum_out / count_out
+    spread = max(0.0, square_in / count_in - mean_in**2) / (count_in - 1)
+    spread += max(0.0, square_out / count_out - mean_out**2) / (count_out - 1)
+    if mean_in <= mean_out:
+        return 1.0
+    return math.erfc((mean_in - mean_out) / math.sqrt(2 * spread)) if spread > 0 else 0.0
 
 
 def wilson(hot: Floats, sessions: Floats, z: float = Z95) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import analytics, dashboards, keys, queue, replication, sessions, simulator, stats
+from tests.benchmarks import analytics, cpu, dashboards, keys, queue, replication, sessions, simulator, stats
 from tests.benchmarks.table import Bench, Table
 from tests.harness.engines import Engines, folder
 from tests.harness.server import ServerProcess
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "keys": keys.run,
     "simulator": simulator.run,
     "dashboards": dashboards.run,
+    "cpu": cpu.run,
 }
 
 
