@@ -16,9 +16,10 @@ from collector.settings import KIB, MIB, Settings, variable
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
+PROMISES = ROOT / "PROMISES.md"
 DATA_MODEL = ROOT / "docs" / "data-model.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, CHANGELOG, PROMISES, *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
