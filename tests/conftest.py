@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rounds import seed_line, tally_lines
+from tests.faults.rounds import seed_line, tally, tally_lines
 from tests.harness.broker import Broker, running
 from tests.harness.engines import NAMES, Engine, Engines, named, not_found
+from tests.harness.ledger import Differs
 from tests.harness.server import ServerProcess
 
 ENGINES = Engines()
@@ -93,8 +94,10 @@ def server(serve: Serve, database_url: str) -> ServerProcess:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """A test that fails shows what its collectors wrote."""
+    """A test that fails shows what its collectors wrote; and what was lost or twice in it is counted."""
     report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, Differs):
+        tally(f"FAILED, {item.name}", call.excinfo.value.verdict)
     if report.failed:  # type: ignore[attr-defined]
         for server in item.stash.get(_SERVERS, []):
             report.sections.append((f"log of the collector on port {server.port}", server.log_tail()))  # type: ignore[attr-defined]

@@ -23,11 +23,12 @@ from collector.settings import KIB, MIB, Settings, variable
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
+PROMISES = ROOT / "PROMISES.md"
 DATA_MODEL = ROOT / "docs" / "data-model.md"
 API = ROOT / "docs" / "api.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 SIMULATOR = ROOT / "docs" / "simulator.md"
-PAGES = [README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, CHANGELOG, PROMISES, *sorted((ROOT / "docs").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

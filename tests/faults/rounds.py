@@ -31,17 +31,19 @@ def tally(fault: str, verdict: Verdict) -> None:
 
 
 def tally_lines() -> list[str]:
-    """A line a fault: how many rounds, and the lines of all of them together."""
-    lines = []
-    for fault, verdicts in _TALLIES.items():
-        sums = {
-            "sent": sum(verdict.sent for verdict in verdicts),
-            "acknowledged": sum(verdict.acknowledged for verdict in verdicts),
-            "stored": sum(verdict.stored for verdict in verdicts),
-            "lost": sum(len(verdict.lost) for verdict in verdicts),
-            "twice": sum(len(verdict.twice) for verdict in verdicts),
-        }
-        lines.append(
-            f"  {fault}: {len(verdicts)} rounds, lines " + ", ".join(f"{n} {what}" for what, n in sums.items())
-        )
-    return lines
+    """A line a fault, how many rounds and the lines of all of them together; and the sum of all faults."""
+    if not _TALLIES:
+        return []
+    lines = [f"  {fault}: {_summed(verdicts)}" for fault, verdicts in _TALLIES.items()]
+    return [*lines, f"  all together: {_summed([each for verdicts in _TALLIES.values() for each in verdicts])}"]
+
+
+def _summed(verdicts: list[Verdict]) -> str:
+    sums = {
+        "sent": sum(verdict.sent for verdict in verdicts),
+        "acknowledged": sum(verdict.acknowledged for verdict in verdicts),
+        "stored": sum(verdict.stored for verdict in verdicts),
+        "lost": sum(len(verdict.lost) for verdict in verdicts),
+        "twice": sum(len(verdict.twice) for verdict in verdicts),
+    }
+    return f"{len(verdicts)} rounds, lines " + ", ".join(f"{number} {what}" for what, number in sums.items())

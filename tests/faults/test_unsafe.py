@@ -1,4 +1,6 @@
-"""A database that could lose what was acknowledged: the collector is not ready and says why, until it is mended."""
+"""A database that could lose what was acknowledged: the collector is not ready and says why, until that is put
+right.
+"""
 
 import psycopg
 import pytest

@@ -47,6 +47,14 @@ class Verdict(msgspec.Struct, frozen=True):
         return ", ".join(parts)
 
 
+class Differs(AssertionError):
+    """The tables are not what the ledger says. It carries the verdict, so that what is lost is counted, too."""
+
+    def __init__(self, customer: str, verdict: Verdict) -> None:
+        super().__init__(f"{customer}: {verdict}")
+        self.verdict = verdict
+
+
 class Ledger:
     """The clients' side of the truth, for the payloads of one customer."""
 
@@ -73,11 +81,12 @@ class Ledger:
         )
 
     def check(self, database_url: str, *, at_end: bool = False) -> Verdict:
-        """Compare with the tables. Raises AssertionError with the verdict where it is not good, and where an aggregate
-        is not what the rows come to. `at_end`: nothing is written afterwards.
+        """Compare with the tables. Raises Differs with the verdict where it is not good, and AssertionError where an
+        aggregate is not what the rows come to. `at_end`: nothing is written afterwards.
         """
         verdict = self.verdict(stored(database_url, self.customer))
-        assert verdict.good, f"{self.customer}: {verdict}"
+        if not verdict.good:
+            raise Differs(self.customer, verdict)
         aggregates_equal_rows(database_url, self.customer, refresh=at_end)
         return verdict
 

@@ -1,0 +1,83 @@
+"""What schemathesis is told about this API, beyond its document; it loads this itself (`test_schemathesis`)."""
+
+import re
+from typing import Any
+
+import msgspec
+import schemathesis
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.specs.openapi import checks
+
+Case = schemathesis.Case[Any]
+JSON, NDJSON, JSONL = "application/json", "application/x-ndjson", "application/jsonl"
+OK, ACCEPTED, BAD_REQUEST = 200, 202, 400
+BEYOND_SCHEMAS = re.compile(
+    "not a cursor that|days ago|minutes ahead|1970 to 9999|data is broken|data ends early|Stream-Offset |before `time`"
+    "|one of them, and only one|messages need `seq`|Expected `int[^`]*`, got `float`"
+)
+"""A cursor is what the collector gave, a time lies in a range that moves, compressed data is compressed, some fields
+and headers need another, and to a schema 1.0 is an integer.
+"""
+
+UNKNOWN_HEADER = "in header - object with unexpected properties"
+
+
+@schemathesis.serializer(NDJSON, JSONL)
+def as_lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """JSON lines; what is no array is one line."""
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in (value if isinstance(value, list) else [value]))
+
+
+@schemathesis.hook
+def before_load_schema(_: schemathesis.HookContext, document: dict[str, Any]) -> None:
+    """JSON lines are an array of what a line is, so that good and bad lines are made of it."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+                if media_type != JSON:
+                    body["schema"] = {"type": "array", "items": body["schema"]["contentSchema"]}
+                    body["example"] = [msgspec.json.decode(line) for line in body["example"].splitlines()]
+
+
+def reasons(response: schemathesis.Response) -> list[str]:
+    """Of an answer of 400: what is wrong, of each line too."""
+    document = msgspec.json.decode(response.content)
+    return [error["detail"] for error in document.get("errors", [])] or [document["detail"]]
+
+
+@schemathesis.check
+def good_is_taken(context: schemathesis.CheckContext, response: schemathesis.Response, case: Case) -> bool | None:
+    """`positive_data_acceptance`, but for what is refused by a rule that no schema can say."""
+    if response.status_code == BAD_REQUEST and any(BEYOND_SCHEMAS.search(reason) for reason in reasons(response)):
+        return None
+    return checks.positive_data_acceptance(context, response, case)
+
+
+@schemathesis.check
+def bad_is_refused(context: schemathesis.CheckContext, response: schemathesis.Response, case: Case) -> bool | None:
+    """`negative_data_rejection`, but a bad line is rejected in a summary, for the sake of its neighbours, headers that
+    nobody knows are nobody's affair, and a query that is for one hit is not read where there are lines.
+    """
+    if case.path == "/analytics" and case.media_type in (NDJSON, JSONL) and case.query:
+        return None
+    if response.status_code in (OK, ACCEPTED) and b'"rejected":' in response.content:
+        rejected = [line.get("rejected", 0) for line in map(msgspec.json.decode, response.content.splitlines())]
+        if rejected[-1]:
+            return None
+    try:
+        return checks.negative_data_rejection(context, response, case)
+    except AcceptedNegativeData as exc:
+        if UNKNOWN_HEADER in exc.message:
+            return None
+        raise
+
+
+@schemathesis.check
+def body_is_as_described(
+    context: schemathesis.CheckContext, response: schemathesis.Response, case: Case
+) -> bool | None:
+    """`content_type_conformance` and `response_schema_conformance`, but that 202 has a summary for lines only."""
+    if response.status_code == ACCEPTED and not response.content:
+        return None
+    checks.content_type_conformance(context, response, case)
+    return checks.response_schema_conformance(context, response, case)
