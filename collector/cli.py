@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from collector import __version__
+from collector.cli_keys import keys
 from collector.cli_rejected import rejected
+from collector.cli_report import report
 from collector.endpoints import IMPORTED
 from collector.errors import CollectorError, SettingError
-from collector.keys import Scope
 from collector.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
 from collector.settings import load
 
@@ -29,7 +30,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(rejected)
+for group in (keys, rejected, report):
+    cli.add_command(group)
 
 
 @cli.command()
@@ -144,68 +146,6 @@ def doctor(*, as_json: bool, **flags: Any) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@cli.group()
-def keys() -> None:
-    """API keys: who may send, and who may read."""
-
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
-
-
-@keys.command("create")
-@click.option("--name", required=True, help="What the key is called: a fleet, a dashboard, a person.")
-@click.option("--scope", required=True, type=click.Choice(["ingest", "read"]), help="What it lets its bearer do.")
-@click.option("--rate", type=float, help="Requests a second that each server process takes.  [no limit]")
-@as_json_option
-@data_options
-def create_key(*, name: str, scope: Scope, rate: float | None, as_json: bool, **flags: Any) -> None:
-    """Make a key, and show it: once, for only its SHA-256 is kept."""
-    from collector.database import database_of
-    from collector.keyring import create
-
-    with database_of(load(**flags)) as database:
-        made = create(database, name, scope, rate)
-    if as_json:
-        show_json(made)
-    else:
-        click.echo(made.key)
-        click.echo("Nobody can show it again. Send it as: Authorization: Bearer ck_…", err=True)
-
-
-@keys.command("list")
-@as_json_option
-@data_options
-def list_keys(*, as_json: bool, **flags: Any) -> None:
-    """Every key that was made."""
-    from collector.database import database_of
-    from collector.keyring import every
-    from collector.tables import show_keys
-
-    with database_of(load(**flags)) as database:
-        found = every(database)
-    if as_json:
-        show_json(found)
-    else:
-        show_keys(found)
-
-
-@keys.command("revoke")
-@click.argument("key", metavar="NAME|ID")
-@as_json_option
-@data_options
-def revoke_key(*, key: str, as_json: bool, **flags: Any) -> None:
-    """End a key: within five seconds it opens nothing any more, and its streams end."""
-    from collector.database import database_of
-    from collector.keyring import revoke
-
-    with database_of(load(**flags)) as database:
-        ended = revoke(database, key)
-    if as_json:
-        show_json(ended)
-    else:
-        click.echo(f"revoked {ended.id} ({ended.name})")
-
-
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def dashboards(*, folder: Path) -> None:
@@ -233,43 +173,6 @@ def psql(*, args: tuple[str, ...], **flags: Any) -> None:
             raise CollectorError("psql is not installed")
         status = subprocess.run([program, "-d", database.url, *args], check=False).returncode  # noqa: S603 (the user's own command)
     sys.exit(status)
-
-
-@cli.group()
-def report() -> None:
-    """What the stored measurements say.  [DATABASE_URL]"""
-
-
-@report.command()
-@click.option("--hours", help="The window: so many hours up to --to, or up to now.  [12]")
-@click.option("--from", "from_", metavar="TIME", help="The window's begin, in place of --hours.")
-@click.option("--to", metavar="TIME", help="The window's end.")
-@click.option("--threshold", metavar="PERCENT", help="Of a core; over it is hot.  [30]")
-@click.option("--statistic", help="What of a session's samples is compared: max, mean or p95.  [max]")
-@click.option("--min-support", metavar="SHARE", help="Of the hot sessions, what a line covers at least.  [0.05]")
-@click.option("--depth", help="Levels of the tree.  [3]")
-@click.option("--version", help="Only this version.")
-@click.option("--event", help="Only what was measured during this event.")
-@click.option("--where", multiple=True, metavar="CONDITION", help="os=windows, filename_length>42, …; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
-@data_options
-def cpu(*, as_json: bool, database_url: str | None, data_dir: Path | None, **asked: Any) -> None:
-    """Who runs hot, doing what: a tree of sentences that are found in the data."""
-    from collector.errors import BadRequest
-    from collector.report.question import ask
-    from collector.reportcommand import as_json as laid_out
-    from collector.reportcommand import cpu_report, show
-
-    parameters = [(name.rstrip("_"), value) for name, value in asked.items() if isinstance(value, str)]
-    try:
-        question = ask([*parameters, *(("where", condition) for condition in asked["where"])])
-    except BadRequest as exc:
-        raise click.UsageError(str(exc)) from exc
-    found = cpu_report(load(database_url=database_url, data_dir=data_dir), question)
-    if as_json:
-        click.echo(laid_out(found))
-    else:
-        show(found)
 
 
 @cli.command()
