@@ -93,7 +93,7 @@ class Screen:
     def _notes(self) -> list[str]:
         compressed = f"{self._speed:g} s of device time pass in a second"
         return [
-            f"{self._url}/ is the page, {self._url}/docs describes the endpoints; Ctrl-C ends it and compares",
+            f"{self._url}/?hours=1 is the page, {self._url}/docs describes the endpoints; Ctrl-C ends it and compares",
             f"{compressed}; windows are 5 minutes of reception, so the newest keeps growing until its time has come",
             f"planted in the desktop clients, for whoever looks for what burns CPU: {self._cause}",
         ]
