@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.report.columns import Scalar
 from collector.report.counts import Split
 from collector.report.drilldown import drill_down
-from collector.report.model import Condition, Statistic
+from collector.report.model import Condition, Scalar, Statistic
 from collector.report.splits import splits_of
 from collector.report.statistics import fisher, q_values, risk_ratio_low, smallest_p, wilson
 from collector.report.table import Table
@@ -19,7 +18,9 @@ from collector.report.view import View, whole
 from tests.report.tables import THRESHOLDS, Sessions, Span, fulfils, table_of
 
 SAMPLES = st.lists(st.sampled_from([1.0, 10.0, 29.0, 30.0, 31.0, 55.0, 90.0]), min_size=1, max_size=5)
-SAID = st.fixed_dictionaries({}, optional={"length": st.integers(0, 20), "folder": st.sampled_from("ab")})
+SAID: st.SearchStrategy[dict[str, Scalar]] = st.fixed_dictionaries(
+    {}, optional={"length": st.integers(0, 20), "folder": st.sampled_from("ab")}
+)
 OWN: st.SearchStrategy[dict[str, Scalar]] = st.fixed_dictionaries(
     {}, optional={"version": st.sampled_from("xyz"), "cores": st.integers(1, 16)}
 )
