@@ -67,20 +67,22 @@ def store(url: str, run: str, sessions: int, messages: int) -> float:
     return time.perf_counter() - began
 
 
-def pair(url: str, sessions: int, messages: int) -> tuple[float, float]:
-    """Rows a second with what notes the sessions that have changed, and without it."""
-    rates = []
-    for noting in (True, False):
+def pair(url: str, sessions: int, messages: int, number: int) -> tuple[float, float]:
+    """Rows a second with what notes the sessions that have changed, and without it; which of them comes first changes
+    from round to round.
+    """
+    rates: dict[bool, float] = {}
+    for noting in (number % 2 == 0, number % 2 == 1):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE session_message, cpu_dirty")
             state = b"ENABLE" if noting else b"DISABLE"
             connection.execute(b"ALTER TABLE session_message %b TRIGGER session_message_dirty" % state)
             connection.execute("CHECKPOINT")
-        rates.append(sessions * messages / store(url, "pair-", sessions, messages))
+        rates[noting] = sessions * messages / store(url, "pair-", sessions, messages)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE session_message ENABLE TRIGGER session_message_dirty")
         connection.execute("TRUNCATE session_message, session_cpu, session_fact, cpu_session, cpu_dirty")
-    return rates[0], rates[1]
+    return rates[True], rates[False]
 
 
 def added_up(server: ServerProcess) -> float:
@@ -115,7 +117,7 @@ def read(server: ServerProcess, rounds: int) -> Read:
         report = msgspec.json.decode(body)
         assert report["sessions"] == SESSIONS, report["sessions"]
         found = {condition["dimension"] for condition in report["answer"][0]}
-        assert {"version", "filename_length"} <= found <= {"version", "filename_length", "event"}, report["answer"]
+        assert {"version"} < found <= {"version", "filename_length", "event"}, report["answer"]
     return Read(took[0], took[2:])
 
 
@@ -125,7 +127,7 @@ def run(bench: Bench) -> None:
     pairs = []
     for number in range(bench.rounds):
         bench.say(f"messages stored with and without noting their sessions, round {number + 1} of {bench.rounds}")
-        pairs.append(pair(url, SESSIONS // 10, messages))
+        pairs.append(pair(url, SESSIONS // 10, messages, number))
     rows = f"{SESSIONS // 10 * messages:,} rows"
     bench.table.ratio(f"{rows} of session_message, their sessions noted, against not", pairs, "rows/s", 0.9)
     count = SESSIONS * messages
