@@ -34,6 +34,8 @@ class Split(msgspec.Struct, kw_only=True):
     """It takes a part of a session; others may be outside."""
     of_parts: bool = False
     """What is inside are parts of sessions, by this condition or one before it."""
+    sampled: bool = False
+    """Only sessions that were looked into are counted (`Table.fine`), for it is about what events said."""
     p_value: float = 1.0
     q_value: float = 1.0
 
@@ -102,6 +104,7 @@ class Counts(msgspec.Struct):
             test_sessions=test_sessions,
             within=self.within,
             of_parts=self.within or view.event is not None or view.chosen is not None,
+            sampled=view.chosen is not None or (self.within and condition.dimension != "event"),
         )
 
     def test(self, split: Split, view: View, at: int) -> None:

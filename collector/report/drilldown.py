@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from collector.report.counts import LEVEL, Split
+from collector.report.explained import PRICE, Explained
 from collector.report.model import Condition
 from collector.report.splits import splits_of
 from collector.report.statistics import q_values
@@ -24,8 +25,6 @@ from collector.report.view import View, whole
 MIN_SUPPORT = 0.05
 """Of the hot sessions of a node, what a condition has to cover to be shown below it."""
 DEPTH = 3
-PRICE = 2.0
-"""One more value of a dimension, or a higher threshold, must explain so much more to be preferred."""
 SET_SIZE = 3
 SIBLINGS = 6
 """Nodes below a node at most: a reader does not look at more."""
@@ -83,7 +82,7 @@ class _Search:
         self.depth = depth
         self.value: dict[Path, float] = {}
         self.significant: set[Path] = set()
-        self.pairs = _pairs(root)
+        self.explained = Explained(root)
         self.together = 1
         self._below: dict[tuple[Path, int], list[Split]] = {}
 
@@ -97,8 +96,8 @@ class _Search:
                 sound = {id(split) for split in self._surviving(view, splits)}
                 for split in splits:
                     key = path | {split.condition}
-                    value = self.explains(split)
-                    if split.hot < self.min_support * self.root.hot_count or value <= 0:
+                    value = self.explained.by(split)
+                    if split.hot < self.min_support * self.explained.hot(split) or value <= 0:
                         continue
                     if id(split) in sound and (not path or path in self.significant):
                         self.significant.add(key)
@@ -130,24 +129,16 @@ class _Search:
 
     def _surviving(self, view: View, splits: list[Split]) -> list[Split]:
         """Those that may be shown."""
-        return [split for split in splits if split.q_value <= LEVEL and self._enough(split, view) and split.low > 1]
+        significant = [split for split in splits if split.q_value <= LEVEL]
+        return [split for split in self._enough(significant, view) if split.low > 1]
 
-    def _enough(self, split: Split, view: View) -> bool:
-        return split.hot >= max(FEW_HOT, self.min_support * view.hot_count)
-
-    def explains(self, split: Split) -> float:
-        """How much the path that ends with this split explains of all there is: against everything outside of it."""
-        sessions, hot = self.root.count, self.root.hot_count
-        if split.of_parts and split.at in self.pairs:
-            sessions, hot = self.pairs[split.at]
-        outside = max(0, sessions - split.sessions)
-        against = msgspec.structs.replace(
-            split,
-            outside_sessions=outside,
-            outside_hot=min(outside, max(0, hot - split.hot)),
-            test_sessions=min(outside, self.root.count),
-        )
-        return against.score(self.root.hot_count) / (PRICE if split.at > self.root.at else 1.0)
+    def _enough(self, splits: list[Split], view: View) -> list[Split]:
+        """Those that cover enough of the hot sessions, or of those of them that were looked into."""
+        least = {
+            sampled: max(FEW_HOT, self.min_support * those.hot_count)
+            for sampled, those in ((False, view), (True, view.looked_into()))
+        }
+        return [split for split in splits if split.hot >= least[split.sampled]]
 
     def ranked(self) -> list[Path]:
         """All paths that were found, best first; of those that explain as much the shorter one."""
@@ -164,7 +155,7 @@ class _Search:
         best, path, value = frozenset({first}), frozenset[Condition](), 0.0
         while tree:
             path |= {tree[0].split.condition}
-            worth = self.explains(tree[0].split)
+            worth = self.explained.by(tree[0].split)
             if worth > value:
                 best, value = path, worth
             tree = tree[0].children
@@ -179,7 +170,7 @@ class _Search:
             surviving = self._surviving(rest, splits)
             if not surviving:
                 break
-            best = max(surviving, key=lambda split: (self._promise(split, path), self.explains(split)))
+            best = max(surviving, key=lambda split: (self._promise(split, path), self.explained.by(split)))
             chosen = self._set(rest, splits, self._promise(best, path)) or [best]
             if not path and not branches:
                 self.together = len(chosen)
@@ -193,34 +184,23 @@ class _Search:
     def _promise(self, split: Split, path: Path) -> float:
         """The most that a significant path through this split explains."""
         key = path | {split.condition}
-        return max([self.explains(split), *(self.value[found] for found in self.significant if key <= found)])
+        return max([self.explained.by(split), *(self.value[found] for found in self.significant if key <= found)])
 
     def _set(self, view: View, splits: list[Split], value: float) -> list[Split]:
         """Values of one dimension that explain more together than `value`, at a price for each after the first; each is
         significant without the others.
         """
         best: list[Split] = []
-        for values in _by_dimension(split for split in splits if self._enough(split, view)):
+        for values in _by_dimension(self._enough(splits, view)):
             values.sort(key=lambda split: -split.hot / split.sessions)
             for size in range(2, min(SET_SIZE, len(values)) + 1):
                 together = _together(values[:size])
-                worth = self.explains(together) / PRICE ** (size - 1)
+                worth = self.explained.by(together) / PRICE ** (size - 1)
                 if worth > value:
                     alone = list(_alone(values[:size], view))
                     if all(split.p_value <= LEVEL / len(values) and split.low > 1 for split in alone):
                         best, value = alone, worth
         return best
-
-
-def _pairs(view: View) -> dict[int, tuple[int, int]]:
-    """By threshold: sessions with each of their events, and the hot ones of these."""
-    parts = view.parts()
-    if not len(parts.row):
-        return {}
-    return {
-        at: (len(parts.row), int(view.table.is_hot(parts.measured, at).sum()))
-        for at in range(view.at, len(view.table.thresholds))
-    }
 
 
 def _by_dimension(splits: Iterable[Split]) -> Iterator[list[Split]]:

@@ -140,6 +140,10 @@ class View(msgspec.Struct):
             return left
         return self._of(~self._fulfilling(condition))
 
+    def looked_into(self) -> "View":
+        """The rows that have all of their spans."""
+        return self._of(self.table.fine[self.rows])
+
     def _fulfilling(self, condition: Condition) -> Bools:
         every = self.table.columns.fulfilling(
             condition.dimension, condition.op, condition.value, len(self.table.sessions)

@@ -20,15 +20,15 @@ WAIT_S = 1_800
 """For the sums, at most."""
 
 # Sessions of an hour that begin at any time of the window. Of seven messages one begins an event, five are samples and
-# one ends it; files have a length and a name of their own. One version of five has trouble with long names. Times are
-# the present's: a window up to now is what people ask for.
+# one ends it; files have a length and a name of their own. Of one version of five most have trouble with long names.
+# Times are those up to now: that is what people ask for.
 _MESSAGES = """
 INSERT INTO session_message (time, received_at, session, seq, version, cpu, event, phase, properties)
 SELECT time, time, %(run)s || number, seq,
        CASE WHEN seq = 0 THEN '6.0' || number %% 5 END,
        CASE WHEN seq %% 7 BETWEEN 1 AND 5
             THEN 2 + (number * 31 + seq * 17) %% 180 / 10.0
-                 + CASE WHEN number %% 5 = 4 AND doing = 1 AND length > 42 AND number %% 10 <> 9 THEN 50 ELSE 0 END END,
+                 + CASE WHEN number %% 5 = 4 AND doing = 1 AND length > 42 AND trouble <> 0 THEN 50 ELSE 0 END END,
        CASE WHEN seq %% 7 IN (0, 6) AND seq > 0
             THEN (ARRAY['indexing', 'incoming', 'outgoing', 'idle', 'filter'])[doing + 1] END,
        CASE seq %% 7 WHEN 0 THEN 'begin' WHEN 6 THEN 'end' END,
@@ -43,7 +43,9 @@ FROM generate_series(%(first)s::integer, %(last)s::integer) AS number,
      LATERAL (SELECT now() - INTERVAL '1 hour' * (%(session_h)s
                   + number * 7919 %% 10000 / 10000.0 * (%(window_h)s - %(session_h)s)
                   - seq / %(messages)s::float * %(session_h)s) AS time,
-              (number * 13 + seq / 7 * 7) %% 5 AS doing, (number * 37 + seq / 7 * 11) %% 60 AS length) AS what
+              abs(hashint4(number * 1009 + seq / 7) %% 5) AS doing,
+              abs(hashint4(number * 2003 + seq / 7) %% 60) AS length,
+              hashint4(number) %% 10 AS trouble) AS what
 """
 
 
@@ -65,20 +67,22 @@ def store(url: str, run: str, sessions: int, messages: int) -> float:
     return time.perf_counter() - began
 
 
-def pair(url: str, sessions: int, messages: int) -> tuple[float, float]:
-    """Rows a second with what notes the sessions that have changed, and without it."""
-    rates = []
-    for noting in (True, False):
+def pair(url: str, sessions: int, messages: int, number: int) -> tuple[float, float]:
+    """Rows a second with what notes the sessions that have changed, and without it; which of them comes first changes
+    from round to round.
+    """
+    rates: dict[bool, float] = {}
+    for noting in (number % 2 == 0, number % 2 == 1):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE session_message, cpu_dirty")
             state = b"ENABLE" if noting else b"DISABLE"
             connection.execute(b"ALTER TABLE session_message %b TRIGGER session_message_dirty" % state)
             connection.execute("CHECKPOINT")
-        rates.append(sessions * messages / store(url, "pair-", sessions, messages))
+        rates[noting] = sessions * messages / store(url, "pair-", sessions, messages)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE session_message ENABLE TRIGGER session_message_dirty")
         connection.execute("TRUNCATE session_message, session_cpu, session_fact, cpu_session, cpu_dirty")
-    return rates[0], rates[1]
+    return rates[True], rates[False]
 
 
 def added_up(server: ServerProcess) -> float:
@@ -113,7 +117,7 @@ def read(server: ServerProcess, rounds: int) -> Read:
         report = msgspec.json.decode(body)
         assert report["sessions"] == SESSIONS, report["sessions"]
         found = {condition["dimension"] for condition in report["answer"][0]}
-        assert found == {"version", "filename_length", "event"} or found == {"version", "filename_length"}, found
+        assert {"version"} < found <= {"version", "filename_length", "event"}, report["answer"]
     return Read(took[0], took[2:])
 
 
@@ -123,7 +127,7 @@ def run(bench: Bench) -> None:
     pairs = []
     for number in range(bench.rounds):
         bench.say(f"messages stored with and without noting their sessions, round {number + 1} of {bench.rounds}")
-        pairs.append(pair(url, SESSIONS // 10, messages))
+        pairs.append(pair(url, SESSIONS // 10, messages, number))
     rows = f"{SESSIONS // 10 * messages:,} rows"
     bench.table.ratio(f"{rows} of session_message, their sessions noted, against not", pairs, "rows/s", 0.9)
     count = SESSIONS * messages

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 
+from collector.report import loading
 from collector.report.question import Question, ask
 from collector.store.cpu import CpuReader
 from tests.contract.driver import Answer, App, unique
@@ -193,6 +194,40 @@ def test_what_an_event_says_and_where_a_number_splits(fleet: Fleet) -> None:
     assert fleet.report(where=["filename_length=43"], threshold=0)["sessions"] == sum(
         any((7 * number + 3 * turn) % 90 == 43 for turn in range(4)) for number in range(80)
     )
+
+
+def test_what_events_said_is_counted_in_all_sessions_where_some_were_looked_into(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much was said for all of it to be looked at: the answer is the same, and so are the counts of its nodes."""
+    monkeypatch.setattr(loading, "SPANS", 150)
+    expected = 0
+    for number in range(150):
+        version, length = "2" if number % 2 else "1", 7 * number % 90
+        hot = version == "2" and length > 42
+        expected += hot
+        fleet.send(
+            number,
+            {"at": 0, "version": version, "cpu": 3},
+            {"at": 100, "event": "incoming_file", "phase": "begin", "properties": {"filename_length": length}},
+            {"at": 110, "cpu": 60 if hot else 5},
+            {"at": 120, "event": "incoming_file", "phase": "end"},
+            {"at": 130, "event": "idle", "phase": "begin", "cpu": 2},
+        )
+    report = fleet.report()
+    assert (report["sessions"], report["hot"]) == (150, expected)
+    (answer,) = report["answer"]
+    assert {each["dimension"] for each in answer} == {"filename_length", "version"}
+    below = [(node, [node]) for node in report["tree"]]
+    counted = 0
+    while below:
+        node, path = below.pop()
+        below += [(child, [*path, child]) for child in node["children"]]
+        if any(each["dimension"] == "filename_length" for each in path):
+            counted += 1
+            alone = follow(fleet.app, node["href"])
+            assert (alone["sessions"], alone["hot"]) == (node["sessions"], node["hot"]), node["sentence"]
+    assert counted
 
 
 def test_nothing_stands_out(fleet: Fleet) -> None:

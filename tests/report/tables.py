@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from collector.report.columns import columns_of
+from collector.report.columns import Columns, Names, columns_of
 from collector.report.measured import Measured
 from collector.report.model import Condition, Scalar, Statistic
 from collector.report.table import Parts, Table
@@ -187,3 +187,16 @@ def mixed(found: Sessions, seed: int) -> Sessions:
     samples = iter(every)
     spans = [msgspec.structs.replace(span, samples=[next(samples) for _ in span.samples]) for span in found.spans]
     return Sessions(found.said, spans)
+
+
+def looked_into(table: Table, every: int) -> Table:
+    """The same where only every so many-th session was looked into."""
+    fine = np.arange(len(table.sessions)) % every == 0
+    kept = fine[table.spans.row]
+    columns = table.spans.columns
+    some = Columns(
+        {name: Names(names.codes[kept], names.values) for name, names in columns.names.items()},
+        {name: numbers[kept] for name, numbers in columns.numbers.items()},
+    )
+    spans = Parts(table.spans.row[kept], table.spans.event[kept], table.spans.measured.at(kept), some)
+    return msgspec.structs.replace(table, spans=spans, fine=fine)

@@ -15,10 +15,10 @@ from collector.report.columns import columns_of
 from collector.report.drilldown import SIBLINGS, Branch, Found, drill_down
 from collector.report.model import Condition, Scalar, Statistic
 from collector.report.table import Table, table_of_counts
-from tests.report.tables import Plant, Sessions, mixed, planted, shuffled, table_of
+from tests.report.tables import Plant, Sessions, looked_into, mixed, planted, shuffled, table_of
 
 SEEDS = range(int(os.environ.get("COLLECTOR_DRILLDOWN_SEEDS", "30")))
-FOUND = 0.9
+FOUND, FOUND_AMONG_SOME = 0.9, 0.8
 """Of planted causes, so many are to come first;"""
 CHANCE = 0.05
 """and of tables without one, no more than so many may say something."""
@@ -51,6 +51,26 @@ def test_what_is_planted_comes_first() -> None:
             first.append(seed)
     least = FOUND * len(SEEDS)
     assert min(len(answered), len(first)) >= least, (set(SEEDS).difference(answered), set(SEEDS).difference(first))
+
+
+def test_what_is_planted_comes_first_where_only_some_sessions_are_looked_into() -> None:
+    """What events said is known of a third of the sessions; what that leaves to luck costs some."""
+    found = []
+    for seed in SEEDS[: len(SEEDS) // 2]:
+        cause = planted(seed, 1500)
+        result = drill_down(looked_into(table_of(cause.sessions), 3))
+        if result.answer == 1 and cause.named(result.combinations[0]):
+            found.append(seed)
+    assert len(found) >= FOUND_AMONG_SOME * (len(SEEDS) // 2), found
+
+
+def test_nothing_is_found_where_nothing_is_and_only_some_sessions_are_looked_into() -> None:
+    found = []
+    for seed in SEEDS:
+        tree = drill_down(looked_into(table_of(shuffled(plant(seed).sessions, seed)), 3)).tree
+        if tree:
+            found.append((seed, tree[0].split.condition))
+    assert len(found) <= CHANCE * len(SEEDS), found
 
 
 def test_causes_of_every_length_and_support_are_planted() -> None:
