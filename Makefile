@@ -39,7 +39,7 @@ bench: $(READY) ## one table of ratios, measured on this machine
 	@$(RUN) -m tests.benchmarks $(ARGS)
 
 rootcause: $(READY) ## how good the drill-down is on a folder of labelled cases: make rootcause DIR=...
-	@$(RUN) -m tests.report.rootcause $(DIR)
+	@$(RUN) -m tests.report.rootcause $(if $(DIR),"$(DIR)")
 
 test-drilldown: $(READY) ## the drill-down on 100 planted causes, and on as many tables without one
 	@COLLECTOR_DRILLDOWN_SEEDS=$${COLLECTOR_DRILLDOWN_SEEDS:-100} $(RUN) -m pytest --timeout=0 tests/report/test_drilldown.py $(ARGS)
