@@ -78,7 +78,7 @@ def test_doctor_tells_engine_version_licence_policies_and_what_is_missing(databa
         assert document["missing"] == []
         tables = {"payload", "session_message", "session_cpu", "hit", "stats_5m"}
         assert {policy["table"] for policy in document["policies"]} == tables
-        assert len(document["policies"]) == 8
+        assert len(document["policies"]) == 10
         assert "refresh" in done.stdout
     else:
         assert (document["timescaledb"], document["licence"], document["policies"]) == (None, None, [])

@@ -49,14 +49,14 @@ _TIME = {
 }
 
 
-def _formats(*names: str) -> dict[str, Any]:
+def formats(*names: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "enum": list(names)}}
 
 
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
-    ("/stats", "format"): _formats("json", "csv", "ndjson"),
-    ("/sessions/{session}", "format"): _formats("json", "ndjson", "html"),
-    ("/analytics/range", "format"): _formats("json", "csv"),
+    ("/stats", "format"): formats("json", "csv", "ndjson"),
+    ("/sessions/{session}", "format"): formats("json", "ndjson", "html"),
+    ("/analytics/range", "format"): formats("json", "csv"),
     ("/stats", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
     ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
     ("/sessions/{session}", "session"): {

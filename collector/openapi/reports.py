@@ -4,6 +4,7 @@ from typing import Any
 
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.ingest import BASE
+from collector.openapi.reading import formats
 from collector.openapi.schemas import ProblemDetails, ref
 from collector.report.model import CpuReport
 from collector.report.question import LEAST_SUPPORT, MAX_CHARACTERS, MAX_DEPTH, MAX_HOURS, MAX_THRESHOLD
@@ -19,9 +20,9 @@ _TIME = {
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
 
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
+    (PATH, "format"): formats("json", "text", "html"),
     (PATH, "hours"): {
         "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_HOURS, "default": 12},
-        "example": 24,
     },
     (PATH, "from"): {"schema": _TIME, "example": "2026-01-01T00:00:00Z"},
     (PATH, "to"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
@@ -109,6 +110,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             {
                 "application/json": {"schema": ref(CpuReport), "example": _REPORT},
                 "text/plain": {"schema": {"type": "string"}, "example": _TEXT},
+                "text/html": {"schema": {"type": "string"}},
             },
         ),
         problem(400, ProblemDetails, "A parameter is unknown, given twice, malformed or out of range."),

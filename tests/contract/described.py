@@ -13,10 +13,13 @@ JSON, NDJSON, JSONL = "application/json", "application/x-ndjson", "application/j
 OK, ACCEPTED, BAD_REQUEST = 200, 202, 400
 BEYOND_SCHEMAS = re.compile(
     "not a cursor that|days ago|minutes ahead|1970 to 9999|data is broken|data ends early|Stream-Offset |before `time`"
-    "|one of them, and only one|messages need `seq`|Expected `int[^`]*`, got `float`"
+    "|one of them, and only one|^hours, from: |^from, to: |^where: |messages need `seq`"
+    r"|Expected `int[^`]*`, got `float`|NUL characters cannot be stored - at `\$\.properties|cannot be stored$"
+    "|^(timestamp|user): missing"
 )
-"""A cursor is what the collector gave, a time lies in a range that moves, compressed data is compressed, some fields
-and headers need another, and to a schema 1.0 is an integer.
+"""A cursor is what the collector gave, a time lies in a range that moves, compressed data is compressed, some fields,
+headers and parameters need another or exclude it, a condition has a grammar, `properties` have texts at any depth, and
+to a schema 1.0 is an integer.
 """
 
 UNKNOWN_HEADER = "in header - object with unexpected properties"

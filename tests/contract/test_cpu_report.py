@@ -360,6 +360,8 @@ def test_what_a_session_says_last_counts_up_to_the_window_s_end(fleet: Fleet) ->
         "depth=0",
         "depth=1.5",
         "depth=99",
+        "version=",
+        "event=",
         "event=%00",
         "where=os",
         "where==x",

@@ -223,6 +223,7 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/analytics/range", 400, PROBLEM), "time", lambda app: app.get("/analytics/range", to="yesterday")),
     (("GET", "/reports/cpu", 200, JSON), "JSON", lambda app: _report(app, None)),
     (("GET", "/reports/cpu", 200, "text/plain"), "sentences", lambda app: _report(app, "text/plain")),
+    (("GET", "/reports/cpu", 200, "text/html"), "page", lambda app: _report(app, "text/html")),
     (("GET", "/reports/cpu", 400, PROBLEM), "hours", lambda app: app.get("/reports/cpu", hours="many")),
     (("GET", "/streams/{key}", 200, JSON), "known", _known_stream),
     (("GET", "/streams/{key}", 400, PROBLEM), "endpoint", lambda app: app.get("/streams/a", endpoint="/nowhere")),
