@@ -181,12 +181,13 @@ class Writer:
         """
         while True:
             await asyncio.sleep(EXPIRE_EVERY_S)
+            self._committer.tell_overdue()
+            retry_after_s = self.retry_after_s()  # with those that are given back: they will come again
             overdue = self._backlog.expire(time.monotonic() - self._settings.single_wait_s)
             if overdue:
-                give_back(overdue, Unavailable(AWAY, retry_after_s=self.retry_after_s()))
+                give_back(overdue, Unavailable(AWAY, retry_after_s=retry_after_s))
                 self._show_backlog()
                 self._room.set()
-            self._committer.tell_overdue()
             self._show_age()
 
     def _measure(self, rows: int, took_s: float) -> None:
