@@ -71,8 +71,8 @@ class Stages:
         rate, more = self._rates[at], wanted - self._counts[at]
         slope = (self._rates[at + 1] - rate) / length_s
         # rate * t + slope / 2 * t² = more, in the form that also holds for a slope of 0.
-        root = math.sqrt(max(0.0, rate * rate + 2 * slope * more))
-        return self._starts_s[at] + (min(length_s, 2 * more / (rate + root)) if more else 0.0)
+        both = rate + math.sqrt(max(0.0, rate * rate + 2 * slope * more))
+        return self._starts_s[at] + (min(length_s, 2 * more / both) if both else 0.0)
 
 
 class Arrivals:
