@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -20,12 +20,15 @@ from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
 from collector.readiness import Readiness
 from collector.recent import Recent
+from collector.report.model import CpuReport
 from collector.report.question import Question
-from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
 from collector.store.reading import Store
 from collector.writer import Writer
+
+if TYPE_CHECKING:
+    from collector.reporting import Reports
 
 log = structlog.get_logger()
 
@@ -100,13 +103,13 @@ class Service:
         self.pulse = Pulse()
         self.draining = False
         self._clock = clock
-        self.reports = Reports(self.store.cpu_refresh, self.store.cpu, clock)
+        self._reports: Reports | None = None
         self._readiness = Readiness(url, migrations()[-1].version)
         self.patience = Patience(settings.line_s)
         self.guard = Guard(url, self._revoke) if settings.api_keys == "on" else None
         self._open: set[Stream] = set()
         self.recent_report = Recent(
-            lambda: self.reports.cpu(Question()), keep_s=RECENT_REPORT_S, wait_s=RECENT_REPORT_WAIT_S
+            lambda: self.cpu_report(Question()), keep_s=RECENT_REPORT_S, wait_s=RECENT_REPORT_WAIT_S
         )
         self._no_streams = asyncio.Event()
         self._no_streams.set()
@@ -205,6 +208,13 @@ class Service:
         if consumed is not None:
             await consumed
 
+    async def cpu_report(self, question: Question) -> CpuReport:
+        """Raises Unavailable, StoreError. What it computes with takes 13 MiB, and is there from the first report on."""
+        if self._reports is None:
+            reports = await asyncio.to_thread(_reports)
+            self._reports = self._reports or reports(self.store.cpu_refresh, self.store.cpu, self._clock)
+        return await self._reports.cpu(question)
+
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""
         if self.leaving:
@@ -253,3 +263,9 @@ class Service:
             await asyncio.sleep(REFRESH_S)
             with contextlib.suppress(StoreError):
                 await self.store.cpu_refresh.keep_up()
+
+
+def _reports() -> "type[Reports]":
+    from collector.reporting import Reports
+
+    return Reports

@@ -1,8 +1,11 @@
 """Who may import what: the driver in one package, I/O out of the pure modules."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,30 @@ def test_only_the_app_the_routes_and_serve_know_the_web_framework() -> None:
     }
     assert importers <= {"app", "routes", "serve", "listening", "openapi"}
     assert {"app", "routes"} <= importers
+
+
+def test_what_is_imported_is_declared() -> None:
+    """With the wheel alone nothing else is there: what tests need brings much more along."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in ("embedded", "kafka", "simulation") for each in extras[extra]),
+    ]
+    declared = {re.split(r"[\[>=;<~! ]", each)[0].lower().replace("_", "-") for each in wanted}
+    distributions = packages_distributions()
+    ours = {"collector", "schema", "simulation", "dashboards"}
+    for package in (PACKAGE, Path(simulation.__file__).parent):
+        for path in package.rglob("*.py"):
+            for name in roots(imported(path)) - ours - sys.stdlib_module_names:
+                found = {each.lower().replace("_", "-") for each in distributions[name]}
+                assert found & declared, f"{path.name} imports {name}"
+
+
+def test_a_server_does_not_carry_what_only_a_report_computes_with() -> None:
+    code = "import sys, collector.app; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_only_routes_and_app_depend_on_routes() -> None:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TypeGuard
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.report.model import Scalar
+from collector.report.values import is_number, plain, text_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -108,20 +108,3 @@ def _number_of(value: Scalar) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) and text_of(plain(number)) == text_of(value) else None
-
-
-def is_number(value: Scalar) -> TypeGuard[int | float]:
-    """Numbers that can be compared; true and false are names."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def plain(number: float) -> Scalar:
-    """A number as people write it."""
-    return int(number) if number.is_integer() and abs(number) < 1e15 else number
-
-
-def text_of(value: Scalar) -> str:
-    """A value as JSON writes it, names as they are."""
-    if isinstance(value, str):
-        return value
-    return msgspec.json.encode(plain(value) if isinstance(value, float) else value).decode()

@@ -5,11 +5,12 @@ from typing import TypeGuard
 import msgspec
 import numpy as np
 
-from collector.report.columns import Bools, Ints, columns_of, is_number
+from collector.report.columns import Bools, Ints, columns_of
 from collector.report.measured import Measured
 from collector.report.measurements import Measurements, PartColumns
 from collector.report.model import Scalar, Statistic
 from collector.report.table import NO_EVENT, OTHER_EVENTS, Parts, Table, no_parts
+from collector.report.values import is_number
 
 SPANS = 40_000
 """Where there are more, only so many are looked into: those of some sessions, all of each."""

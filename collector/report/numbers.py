@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from collector.report.columns import Bools, Floats, Ints, plain
+from collector.report.columns import Bools, Floats, Ints
 from collector.report.counts import LEVEL, Counts, Splits, by_group
 from collector.report.measured import Measured, running
 from collector.report.model import Condition
+from collector.report.values import plain
 from collector.report.view import View
 
 CUTS = 64

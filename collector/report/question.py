@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from collector.errors import BadRequest
-from collector.report.columns import plain, text_of
 from collector.report.model import Condition, Op, Statistic
+from collector.report.values import plain, text_of
 from collector.times import parse_time
 
 BUCKET = timedelta(minutes=5)

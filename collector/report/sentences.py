@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from collector.report.columns import text_of
 from collector.report.model import Condition, Statistic
 from collector.report.question import Question
+from collector.report.values import text_of
 
 _OF_STATISTIC: dict[Statistic, tuple[str, str]] = {
     "max": ("CPU over", ""),

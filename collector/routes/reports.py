@@ -51,7 +51,7 @@ async def get_cpu_report(
     known_only(request, PARAMETERS | {"format"}, repeated={"where"})
     wanted = format_of(request, ("json", "text", "html"))
     given = of_form(request) if wanted == "html" else request.query_params.multi_items()
-    report = await service.reports.cpu(ask(given))
+    report = await service.cpu_report(ask(given))
     if wanted == "html":
         return html(request, await asyncio.to_thread(page.render, report), page.look())
     if wanted == "text":

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from collector.report.columns import text_of
 from collector.report.measurements import InsideColumns, Known, Measurements, PartColumns, Sought, Window
 from collector.report.model import Condition
+from collector.report.values import text_of
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, as_json

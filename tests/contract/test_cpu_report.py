@@ -438,8 +438,8 @@ def test_who_asks_the_same_while_one_is_made_shares_the_next(fleet: Fleet, monke
     monkeypatch.setattr(CpuReader, "window", noted)
 
     async def together(*questions: Question) -> list[int]:
-        reports = fleet.app.service.reports
-        return [found.hot for found in await asyncio.gather(*(reports.cpu(each) for each in questions))]
+        made = await asyncio.gather(*map(fleet.app.service.cpu_report, questions))
+        return [found.hot for found in made]
 
     assert fleet.app.call(together(*[question] * 10, other, *[question] * 10)) == [1] * 21
     assert sorted(began) == [30, 40]

@@ -84,5 +84,5 @@ def test_the_built_in_page_begins_with_its_sentence(best_database_url: str) -> N
         sentence = app.get("/reports/cpu").json()["sentence"]
         assert "1 session" in sentence
         # The first look may be at a page whose report is still being made, which then is there.
-        app.call(app.service.reports.cpu(Question()))
+        app.call(app.service.cpu_report(Question()))
         assert any(sentence in Page(app.get("/", HTML).body.decode()).text for _ in range(5))
