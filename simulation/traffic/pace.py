@@ -68,11 +68,13 @@ class Stages:
             return self.length_s + (offset_s - self.length_s)
         at = bisect_right(self._counts, wanted) - 1
         length_s = self._starts_s[at + 1] - self._starts_s[at]
-        rate, more = self._rates[at], wanted - self._counts[at]
-        slope = (self._rates[at + 1] - rate) / length_s
-        # rate * t + slope / 2 * t² = more, in the form that also holds for a slope of 0.
-        both = rate + math.sqrt(max(0.0, rate * rate + 2 * slope * more))
-        return self._starts_s[at] + (min(length_s, 2 * more / both) if both else 0.0)
+        # As parts of the stage, whose rate then goes from `first` to 2 - first: the smallest rates do not underflow.
+        count = self._counts[at + 1] - self._counts[at]
+        part = (wanted - self._counts[at]) / count
+        first = min(2.0, self._rates[at] * length_s / count)
+        # first * t + (1 - first) * t² = part, in the form that also holds where the rate stays.
+        both = first + math.sqrt(max(0.0, first * first + 4 * (1 - first) * part))
+        return self._starts_s[at] + (length_s * min(1.0, 2 * part / both) if both else 0.0)
 
 
 class Arrivals:

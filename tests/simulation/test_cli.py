@@ -99,11 +99,12 @@ def test_a_run_of_every_kind_agrees_and_can_be_compared_later(tmp_path: Path, ki
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_with_faults_agrees_and_says_what_was_done(tmp_path: Path, kind: str) -> None:
     result = tmp_path / "result.json"
-    status, output = against(Faults(), "--chaos", "--verify", "--summary-json", result, kind=kind)
+    # Enough for a busy machine, too, which puts more messages into a request, and makes fewer requests to disturb.
+    status, output = against(Faults(), "--chaos", "--verify", "--count", "1600", "--summary-json", result, kind=kind)
     assert status == 0, output
     summary = msgspec.json.decode(result.read_bytes(), type=Summary)
     assert summary.errors == {}
-    assert sum(summary.chaos.values()) > 3  # how many depends on how many messages a busy machine puts into a request
+    assert sum(summary.chaos.values()) > 10
     assert "chaos: " in output
     assert " stored once more" in output
 
