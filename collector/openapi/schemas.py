@@ -64,6 +64,22 @@ class LinesProblem(ProblemDetails):
     errors: list[LineError] | msgspec.UnsetType = msgspec.UNSET
 
 
+RULES: dict[str, dict[str, Any]] = {
+    "LogMessage": {
+        "allOf": [
+            {"required": ["seq"], "properties": {"seq": {"type": "integer"}}},
+            {
+                "anyOf": [
+                    {"required": ["time"], "properties": {"time": {"type": ["integer", "string"]}}},
+                    {"required": ["elapsed"], "properties": {"elapsed": {"type": "number"}}},
+                ]
+            },
+        ]
+    }
+}
+"""By Struct: what the reader of its messages demands of several fields, `collector.messages`."""
+
+
 def components(*more: type[msgspec.Struct]) -> dict[str, Any]:
     """JSON schemas by name: of the Structs here and of these, with the texts beside their fields
     as descriptions.
@@ -74,6 +90,7 @@ def components(*more: type[msgspec.Struct]) -> dict[str, Any]:
     for struct in structs:
         schema = schemas[struct.__name__]
         schema["description"] = one_line(struct.__doc__ or "")
+        schema.update(RULES.get(struct.__name__, {}))
         documented = field_texts(struct)
         for known in msgspec.structs.fields(struct):
             if text := documented.get(known.name):

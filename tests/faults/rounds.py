@@ -8,7 +8,7 @@ import random
 
 from tests.harness.ledger import Verdict
 
-ROUNDS = int(os.environ.get("COLLECTOR_FAULT_ROUNDS") or 10)
+ROUNDS = int(os.environ.get("COLLECTOR_FAULT_ROUNDS") or 20)
 SEED = int(os.environ.get("COLLECTOR_FAULT_SEED") or random.SystemRandom().randrange(2**31))
 
 
