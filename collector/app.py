@@ -15,23 +15,24 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
+from collector.access.entrance import enter, turn_away
+from collector.access.guard import Guard
+from collector.access.login import LOGIN, LOGOUT
 from collector.endpoints import ENDPOINTS
 from collector.errors import Problem, StoreError, Unavailable
-from collector.guard import Guard
+from collector.http.cors import Origins, open_to_pages
+from collector.http.html import html, wants_page
+from collector.http.methods import with_every_method
+from collector.http.responses import PROBLEM_JSON, closing
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
-from collector.routes.cors import Origins, open_to_pages
 from collector.routes.docs import docs_handlers
-from collector.routes.entrance import enter, turn_away
 from collector.routes.health import live, ready
 from collector.routes.home import get_home
-from collector.routes.html import html, wants_page
 from collector.routes.ingest import Ingest
-from collector.routes.login import LOGIN, LOGOUT, Login
-from collector.routes.methods import with_every_method
+from collector.routes.login import Login
 from collector.routes.metrics import metrics
 from collector.routes.reports import get_cpu_report
-from collector.routes.responses import PROBLEM_JSON, closing
 from collector.routes.sessions import get_session
 from collector.routes.stats import get_stats
 from collector.routes.streams import get_stream

@@ -15,7 +15,7 @@ import msgspec
 from collector.errors import Problem
 from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest
-from collector.rows import RejectedRow, timestamp
+from collector.store.rows import RejectedRow, timestamp
 
 ERRORS_SPELLED_OUT = 100
 """Of a summary; the rest is in `rejected`."""
@@ -61,7 +61,7 @@ def _nothing() -> None:
 
 class Claim(msgspec.Struct, frozen=True):
     """A single payload's Idempotency-Key: the source it takes in `progress`, the digest of its content, and how long it
-    is known (`collector.retention`).
+    is known (`collector.database.retention`).
     """
 
     source: str

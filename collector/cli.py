@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from collector import __version__
-from collector.cli_keys import keys
-from collector.cli_rejected import rejected
-from collector.cli_report import report
+from collector.commands.keys import keys
+from collector.commands.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
+from collector.commands.rejected import rejected
+from collector.commands.report import report
 from collector.endpoints import IMPORTED
 from collector.errors import CollectorError, SettingError
-from collector.options import EXIT_FAILED, EXIT_USAGE, data_options, show_json
 from collector.settings import load
 
 
@@ -66,7 +66,7 @@ def serve(*, migrate_first: bool, no_consume: bool, ask_for_keys: bool, let_in: 
 def consume(*, metrics_port: int | None, let_in: bool, **flags: Any) -> None:
     """Process the queue behind /payloads until SIGTERM, beside any number of others."""
     settings = load(**flags, api_keys="off" if let_in else None)
-    from collector.consume import consume as run
+    from collector.commands.consume import consume as run
 
     run(settings, metrics_port=metrics_port)
 
@@ -88,7 +88,7 @@ def import_(*, files: tuple[Path, ...], to: str, as_json: bool, **flags: Any) ->
     Exit status 1 where a line was rejected or a file not read to its end.
     """
     settings = load(**flags)
-    from collector.importing import import_files
+    from collector.commands.importing import import_files
 
     sys.exit(import_files(settings, files, to, as_json=as_json))
 
@@ -102,13 +102,13 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
     A setting by which rows of `stats` would be lost is refused with exit status 2.
     """
     settings = load(**flags)
-    from collector.database import database_of
+    from collector.commands.printed import progress_bar
+    from collector.database.chosen import database_of
+    from collector.database.retention import check
+    from collector.database.roles import shortcomings
+    from collector.database.upkeep import bring_into_line
     from collector.migrate import migrate as run
-    from collector.retention import check
-    from collector.roles import shortcomings
     from collector.store.admin import connected
-    from collector.tables import progress_bar
-    from collector.upkeep import bring_into_line
 
     check(settings)
     with database_of(settings) as database:
@@ -131,9 +131,9 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
 @data_options
 def doctor(*, as_json: bool, **flags: Any) -> None:
     """Which database is in use, what it lacks, and what is wrong; exit status 1 where something is."""
-    from collector.database import database_of
-    from collector.doctor import diagnose
-    from collector.tables import show_diagnosis
+    from collector.commands.doctor import diagnose
+    from collector.commands.printed import show_diagnosis
+    from collector.database.chosen import database_of
 
     settings = load(**flags)
     with database_of(settings) as database:
@@ -164,7 +164,7 @@ def psql(*, args: tuple[str, ...], **flags: Any) -> None:
     """psql on the database in use: collector psql -c 'SELECT * FROM stats LIMIT 5'"""
     import subprocess
 
-    from collector.database import database_of
+    from collector.database.chosen import database_of
 
     with database_of(load(**flags)) as database:
         own = database.private.installation.bin_dir / "psql" if database.private else None
@@ -184,7 +184,7 @@ def psql(*, args: tuple[str, ...], **flags: Any) -> None:
 def demo(*, seed: int, speed: float, duration: float | None, **flags: Any) -> None:
     """Everything on one machine: database, server, simulated devices; Ctrl-C ends it and checks the numbers."""
     settings = load(**flags)
-    from collector.demo import demo as run
+    from collector.commands.demo import demo as run
 
     sys.exit(run(settings, port=settings.port, seed=seed, speed=speed, duration_s=duration))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from collector.database.roles import give_roles
 from collector.errors import SchemaError
-from collector.roles import give_roles
 from collector.store.admin import Admin, connected
 from collector.store.queries import schema_folder
 

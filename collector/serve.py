@@ -19,19 +19,19 @@ from granian.http import HTTP1Settings
 from litestar import Litestar
 
 from collector import logs
-from collector.database import Database, database_of
+from collector.access.exposure import check_certificate, check_keys, with_keys_decided
+from collector.database.chosen import Database, database_of
+from collector.database.retention import check as check_ages
+from collector.database.roles import INGEST, rights_missing
+from collector.database.upkeep import bring_into_line, pending
 from collector.errors import CollectorError, StoreDown
-from collector.exposure import check_certificate, check_keys, with_keys_decided
 from collector.garbage import collect_garbage_rarely
-from collector.listening import Connections, SharedServer
+from collector.http.listening import Connections, SharedServer
 from collector.migrate import check, migrate
 from collector.queue import check_queue
-from collector.retention import check as check_ages
-from collector.roles import INGEST, rights_missing
 from collector.settings import Settings, exported, load
 from collector.store.admin import Admin, connected
 from collector.store.keys import living_keys
-from collector.upkeep import bring_into_line, pending
 
 log = structlog.get_logger()
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from collector import metrics
+from collector.access.guard import Guard
 from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
 from collector.errors import StoreError
-from collector.guard import Guard
+from collector.http.patience import LOOK_EVERY_S, Patience
 from collector.migrate import migrations
-from collector.patience import LOOK_EVERY_S, Patience
 from collector.pulse import Pulse
 from collector.queue import committer_of, consumer_of
 from collector.readiness import Readiness
@@ -28,7 +28,7 @@ from collector.store.reading import Store
 from collector.writer import Writer
 
 if TYPE_CHECKING:
-    from collector.reporting import Reports
+    from collector.report.making import Reports
 
 log = structlog.get_logger()
 
@@ -266,6 +266,6 @@ class Service:
 
 
 def _reports() -> "type[Reports]":
-    from collector.reporting import Reports
+    from collector.report.making import Reports
 
     return Reports

@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from collector.app import create_app
+from collector.database.retention import KEPT, Age, age, shown
 from collector.openapi import DESCRIPTION
 from collector.openapi.ingest import LINES
 from collector.openapi.schemas import field_texts
-from collector.retention import KEPT, Age, age, shown
 from collector.settings import KIB, MIB, Settings, variable
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.body import (
+from collector.errors import BrokenBody, TooLarge, UnsupportedMedia
+from collector.http.body import (
     EXPANSION_FREE_BYTES,
     PIECE_BYTES,
     Decompressor,
@@ -20,7 +21,6 @@ from collector.body import (
     pieces,
     whole,
 )
-from collector.errors import BrokenBody, TooLarge, UnsupportedMedia
 from tests.strategies import chunkings, streams
 
 CODINGS = ("", "identity", "gzip", "x-gzip", "zstd", " GZIP ", "Zstd")

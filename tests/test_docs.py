@@ -316,7 +316,7 @@ def test_make_targets_named_are_there() -> None:
 
 
 def test_exit_statuses_described_are_those_of_the_programs() -> None:
-    import collector.options as ours
+    import collector.commands.options as ours
     import simulation.cli as theirs
 
     section = OPERATIONS.read_text().partition("## Exit status")[2]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from collector.access.exposure import check_keys, is_loopback, with_keys_decided
+from collector.access.guard import ASK_S, REFRESH_S
 from collector.errors import CollectorError
-from collector.exposure import check_keys, is_loopback, with_keys_decided
-from collector.guard import ASK_S, REFRESH_S
 from collector.settings import Settings
 from tests.conftest import Serve
 from tests.faults.books import await_true
@@ -114,7 +114,11 @@ def test_https(serve: Serve, best_database_url: str, tmp_path: Path) -> None:
         server.client.get("/health/live")
     assert server.terminate() == 0
     wrong = collector(
-        "serve", database_url=best_database_url, **{**settings, "COLLECTOR_SSL_KEYFILE": str(tmp_path / "nothing")}
+        "serve",
+        "--port",
+        "0",
+        database_url=best_database_url,
+        **{**settings, "COLLECTOR_SSL_KEYFILE": str(tmp_path / "nothing")},
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("collector: COLLECTOR_SSL_CERTIFICATE: ")

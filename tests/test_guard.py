@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from collector.database import Database
+from collector.access.guard import FRESH_S, TRUSTED_S, Guard
+from collector.access.keys import new_key
+from collector.commands.keyring import create, every, revoke
+from collector.database.chosen import Database
 from collector.errors import Forbidden, KeyNotKnown, TooMany, Unauthorized, Unavailable
-from collector.guard import FRESH_S, TRUSTED_S, Guard
-from collector.keyring import create, every, revoke
-from collector.keys import new_key
 from tests.harness.engines import Engine
 
 NOWHERE = "postgresql://127.0.0.1:1/nothing"

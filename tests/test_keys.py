@@ -7,7 +7,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.keys import HEAD_BYTES, ApiKey, digest_of, head_of, is_key, new_key
+from collector.access.keys import HEAD_BYTES, ApiKey, digest_of, head_of, is_key, new_key
 
 rates = st.floats(0.01, 10_000)
 gaps = st.lists(st.floats(0, 30), min_size=1, max_size=200)

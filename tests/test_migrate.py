@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from collector.database.upkeep import bring_into_line
 from collector.errors import SchemaError, StoreDown
 from collector.migrate import PLAIN, TIMESCALEDB, Migration, check, migrate, migrations
 from collector.settings import Settings
-from collector.upkeep import bring_into_line
 from tests.harness.engines import Engine
 
 VERSIONS = [step.version for step in migrations()]

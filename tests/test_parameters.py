@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from litestar import Request
 
 from collector.errors import BadRequest
-from collector.routes.parameters import known_only, of_form, storable
+from collector.http.parameters import known_only, of_form, storable
 from tests.strategies import texts
 
 NAMES = {"customer", "from", "limit"}

@@ -11,8 +11,8 @@ import msgspec
 import psycopg
 import pytest
 
+from collector.commands.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
 from collector.errors import BadRequest, CollectorError, StoreDown
-from collector.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
 from collector.settings import Settings
 from collector.store.quarantine import Chosen, Quarantine
 from tests.contract.driver import Table, payload, running

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.database.retention import KEPT, MARGIN, age, check, shown
 from collector.errors import SettingError
-from collector.retention import KEPT, MARGIN, age, check, shown
 from collector.settings import Settings, variable
 
 FIELDS = {field.name for field in msgspec.structs.fields(Settings)}

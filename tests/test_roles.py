@@ -13,14 +13,14 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from collector.database.roles import INGEST, OWNER, READ, give_roles, listed, rights_missing, shortcomings
+from collector.database.upkeep import bring_into_line
 from collector.embedded import PrivateServer
 from collector.migrate import migrate
-from collector.roles import INGEST, OWNER, READ, give_roles, listed, rights_missing, shortcomings
 from collector.settings import Settings
 from collector.store.admin import connected
 from collector.store.housekeeping import keep_house
 from collector.store.queries import QUERIES
-from collector.upkeep import bring_into_line
 from tests.conftest import Serve
 from tests.contract.driver import payload
 from tests.faults.books import await_true

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.messages.payload import Payload
-from collector.rows import (
+from collector.store.rows import (
     CSV_OPTIONS,
     PAYLOAD_COLUMNS,
     REJECTED_COLUMNS,

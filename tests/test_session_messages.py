@@ -24,7 +24,7 @@ from collector.messages.session import (
     LogReader,
     Message,
 )
-from collector.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from collector.store.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
 from collector.times import DAY_MS
 from tests.harness.engines import Engine
 from tests.strategies import MAX_AMOUNT, texts

@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from collector.database.upkeep import bring_into_line, pending, wiping_refreshes
 from collector.errors import SettingError
 from collector.migrate import migrate
 from collector.settings import Settings
 from collector.store.admin import connected
-from collector.upkeep import bring_into_line, pending, wiping_refreshes
 from tests.conftest import Serve
 from tests.harness.engines import Engine
 from tests.harness.server import collector

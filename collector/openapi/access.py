@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from collector.access.entrance import scope_needed
 from collector.openapi.answers import Answer, answers, problem
 from collector.openapi.schemas import ProblemDetails
-from collector.routes.entrance import scope_needed
 
 SCHEME = "apiKey"
 SCHEMES = {

@@ -11,15 +11,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
-from collector.body import Receive
 from collector.endpoints import Endpoint, kept_hours_days
 from collector.errors import BadRequest, StoreError, Unavailable
+from collector.http.body import Receive
+from collector.http.formats import Format, as_file, format_of
+from collector.http.paging import HEADERS, as_csv
+from collector.http.parameters import known_only
+from collector.http.responses import Send, send_problem, send_whole
 from collector.messages.hit import HitReader, parse_hit, parse_timestamp
-from collector.routes.formats import Format, as_file, format_of
 from collector.routes.ingest import Ingest
-from collector.routes.pages import HEADERS, as_csv
-from collector.routes.parameters import known_only
-from collector.routes.responses import Send, send_problem, send_whole
 from collector.service import Service
 from collector.store.hits import Counts
 from collector.times import parse_time

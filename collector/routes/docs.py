@@ -9,9 +9,9 @@ import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from collector.http.html import html
 from collector.openapi.ingest import BASE
 from collector.openapi.page import look, render
-from collector.routes.html import html
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 """A host and a port as samples may show them; whatever else a client claims does not get into a shell command."""

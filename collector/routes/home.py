@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 
 from collector import __version__
 from collector.errors import BadRequest, CollectorError
+from collector.http.html import html
+from collector.http.parameters import known_only, of_form, storable
 from collector.report.model import CpuReport
 from collector.routes.docs import address
-from collector.routes.html import html
-from collector.routes.parameters import known_only, of_form, storable
 from collector.service import Service
 from collector.store.hits import Counts
 from collector.store.overview import OverviewQuery

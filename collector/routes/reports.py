@@ -9,13 +9,13 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
+from collector.http.formats import Format, format_of
+from collector.http.html import html
+from collector.http.paging import HEADERS
+from collector.http.parameters import known_only, of_form
 from collector.report.model import CpuReport
 from collector.report.question import PARAMETERS, ask
 from collector.report.text import as_text
-from collector.routes.formats import Format, format_of
-from collector.routes.html import html
-from collector.routes.pages import HEADERS
-from collector.routes.parameters import known_only, of_form
 from collector.service import Service
 from collector.web import report as page
 

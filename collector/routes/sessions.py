@@ -12,10 +12,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
-from collector.routes.formats import Format, format_of
-from collector.routes.html import html
-from collector.routes.pages import NOT_OURS, decode_cursor, encode_cursor, page
-from collector.routes.parameters import known_only, storable
+from collector.http.formats import Format, format_of
+from collector.http.html import html
+from collector.http.paging import NOT_OURS, decode_cursor, encode_cursor, page
+from collector.http.parameters import known_only, storable
 from collector.service import Service
 from collector.store.sessions import SessionQuery, SessionRow
 from collector.times import parse_time

@@ -10,9 +10,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
-from collector.routes.formats import Format, as_file, format_of
-from collector.routes.pages import NOT_OURS, as_csv, decode_cursor, encode_cursor, page, page_headers
-from collector.routes.parameters import known_only, storable
+from collector.http.formats import Format, as_file, format_of
+from collector.http.paging import NOT_OURS, as_csv, decode_cursor, encode_cursor, page, page_headers
+from collector.http.parameters import known_only, storable
 from collector.service import Service
 from collector.store.reading import StatsQuery, StatsRow
 from collector.times import parse_time

@@ -10,8 +10,8 @@ from litestar.params import QueryParameter
 
 from collector.endpoints import ENDPOINTS
 from collector.errors import BadRequest, NotFound
+from collector.http.parameters import known_only
 from collector.progress import parse_key, source_name
-from collector.routes.parameters import known_only
 from collector.service import Service
 
 INGEST_ENDPOINTS = tuple(endpoint.path for endpoint in ENDPOINTS)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from collector.batch import Segment
-from collector.rows import CSV_OPTIONS, as_csv, as_text, timestamp
+from collector.store.rows import CSV_OPTIONS, as_csv, as_text, timestamp
 from collector.store.transaction import COPY_BYTES, Connection, KnownKeys, Outcome
 
 Write = Callable[[Connection, list[Segment], KnownKeys, Outcome], Awaitable[None]]

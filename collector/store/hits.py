@@ -11,10 +11,10 @@ import msgspec
 from collector.batch import Segment
 from collector.errors import StoreDown, StoreError
 from collector.messages.hit import HOUR_MS, Hit
-from collector.rows import HIT_COLUMNS, as_csv, as_text, timestamp
 from collector.store.copying import copy_blocks
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
+from collector.store.rows import HIT_COLUMNS, as_csv, as_text, timestamp
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 
 SHARDS = 64

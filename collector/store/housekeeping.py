@@ -8,7 +8,7 @@ import time
 
 from psycopg import AsyncConnection
 
-from collector.retention import KEPT, Kept
+from collector.database.retention import KEPT, Kept
 from collector.store.connection import WRITER_SESSION, conninfo
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection

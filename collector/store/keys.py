@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from collector.keys import Scope
+from collector.access.keys import Scope
 from collector.store.admin import Admin
 from collector.store.queries import QUERIES
 

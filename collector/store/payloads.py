@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from collector.batch import Segment
 from collector.messages.payload import STARTING_MS, Payload
-from collector.rows import PAYLOAD_COLUMNS, encode_csv, encode_text
 from collector.store.copying import copy_blocks
 from collector.store.queries import QUERIES
+from collector.store.rows import PAYLOAD_COLUMNS, encode_csv, encode_text
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 
 Block = tuple[list[Payload], int, bool]

@@ -12,10 +12,10 @@ from collector.batch import Segment, Source
 from collector.messages.payload import STARTING_MS, Payload
 from collector.queue.lane import FROM_TOPIC
 from collector.queue.records import Queued
-from collector.rows import PAYLOAD_COLUMNS
 from collector.store import payloads
 from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES
+from collector.store.rows import PAYLOAD_COLUMNS
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 from collector.store.translate import translated, translating
 

@@ -12,8 +12,8 @@ import psycopg
 
 from collector.batch import Segment
 from collector.errors import WriterFenced
-from collector.rows import REJECTED_COLUMNS, RejectedRow
 from collector.store.queries import QUERIES
+from collector.store.rows import REJECTED_COLUMNS, RejectedRow
 from collector.store.tables import TABLES
 from collector.store.transaction import Connection, Known, Outcome, as_json
 

@@ -62,6 +62,7 @@ def page(
     current: str = "",
     alone: bool = False,
     refresh_s: int | None = None,
+    referrer: str = "no-referrer",
 ) -> str:
     """A whole document. `current`: which of LINKS it is. `alone`: a file of its own, without the other pages.
     `refresh_s`: it is to be loaded anew by itself, which is for pages that nobody reads for long.
@@ -70,7 +71,7 @@ def page(
         h.meta(charset="utf-8"),
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
         h.meta(name="color-scheme", content="light dark"),
-        h.meta(name="referrer", content="no-referrer"),
+        h.meta(name="referrer", content=referrer),
         h.meta(http_equiv="Content-Security-Policy", content=look.inner_policy) if alone else None,
         h.meta(http_equiv="refresh", content=str(refresh_s)) if refresh_s else None,
         h.title[title],

@@ -47,7 +47,7 @@ WHERE source = ANY (SELECT json_array_elements_text(%(sources)s::json));
 
 -- name: take_stream
 -- A request takes a key: it becomes the owner, and whoever was can commit nothing more. Waits for a commit of theirs under way.
--- `retention` says for how long it is known (collector/retention.py), where it is new.
+-- `retention` says for how long it is known (collector/database/retention.py), where it is new.
 INSERT INTO progress (source, owner, position, retention) VALUES (%(source)s, 1, 0, %(retention)s)
 ON CONFLICT (source) DO UPDATE
 SET owner = progress.owner + 1,

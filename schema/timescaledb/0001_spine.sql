@@ -1,5 +1,5 @@
 -- TimescaleDB, community licence: payload as a hypertable, stats_5m as a continuous aggregate. Their policies are made from the
--- settings (collector/retention.py).
+-- settings (collector/database/retention.py).
 
 SELECT create_hypertable('payload', by_range('received_at', INTERVAL '6 hours'), create_default_indexes => false);
 CREATE INDEX payload_received_at ON payload USING brin (received_at);

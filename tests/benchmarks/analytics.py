@@ -19,8 +19,8 @@ import msgspec
 import psycopg
 
 from collector.messages.hit import HOUR_MS, Hit
-from collector.rows import HIT_COLUMNS, as_csv, timestamp
 from collector.store.hits import as_columns
+from collector.store.rows import HIT_COLUMNS, as_csv, timestamp
 from simulation.load.histogram import Histogram
 from simulation.scenario.strategies import draw
 from simulation.traffic.hits import hits

@@ -3,8 +3,8 @@
 They take turns, many short ones: the price is a few percent, and the machine's own ups and downs are more than that.
 """
 
-from collector.database import Database
-from collector.keyring import create
+from collector.commands.keyring import create
+from collector.database.chosen import Database
 from tests.benchmarks import singles
 from tests.benchmarks.table import Bench
 from tests.harness.server import ServerProcess

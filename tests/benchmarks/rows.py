@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from collector.messages.payload import Payload
-from collector.rows import encode_csv
+from collector.store.rows import encode_csv
 from simulation.scenario.strategies import draw
 from simulation.traffic.pace import Timing
 from simulation.traffic.payloads import traffic

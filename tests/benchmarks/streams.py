@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from collector.rows import PAYLOAD_COLUMNS
+from collector.store.rows import PAYLOAD_COLUMNS
 from tests.benchmarks.rows import Rows
 from tests.harness.server import ServerProcess
 

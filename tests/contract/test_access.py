@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.database import Database
+from collector.access.entrance import OPEN
+from collector.access.keys import new_key
+from collector.access.login import local
+from collector.commands.keyring import create
+from collector.database.chosen import Database
 from collector.endpoints import ENDPOINTS
-from collector.keyring import create
-from collector.keys import new_key
-from collector.routes.entrance import OPEN
-from collector.routes.login import local
 from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, unique
 from tests.harness.engines import Engine
 from tests.strategies import encoded

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.messages.hit import HOUR_MS, Hit
-from collector.rows import HIT_COLUMNS
 from collector.store.hits import SHARDS
 from collector.store.queries import QUERIES
+from collector.store.rows import HIT_COLUMNS
 from collector.times import LAST_MS
 from tests.contract.driver import NDJSON, Answer, App, Table, unique
 from tests.strategies import texts

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from collector.retention import KEPT
+from collector.database.retention import KEPT
 from collector.store.housekeeping import keep_house
 from collector.store.queries import QUERIES
 from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, unique

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from collector.database import Database
+from collector.commands.keyring import create
+from collector.database.chosen import Database
 from collector.endpoints import ENDPOINTS, KINDS, Endpoint
 from collector.errors import BadRequest
-from collector.keyring import create
 from collector.messages.kind import Kind
 from collector.messages.payload import DECODER, Payload
 from collector.openapi.schemas import components

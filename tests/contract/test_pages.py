@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from collector.database import Database
-from collector.keyring import create
-from collector.routes.entrance import OPEN
+from collector.access.entrance import OPEN
+from collector.commands.keyring import create
+from collector.database.chosen import Database
 from tests.contract.driver import Answer, App, running
 from tests.harness.engines import Engine
 

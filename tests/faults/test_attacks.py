@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 import zstandard
 
-from collector.database import Database
-from collector.keyring import create
+from collector.commands.keyring import create
+from collector.database.chosen import Database
 from tests.conftest import Serve
 from tests.faults.books import balanced
 from tests.faults.rounds import tally

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
+from collector.access.keys import new_key
 from collector.embedded import PrivateServer, processes
-from collector.keys import new_key
 from tests.conftest import Serve
 from tests.faults.books import await_true
 from tests.faults.rounds import tally

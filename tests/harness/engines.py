@@ -17,11 +17,11 @@ import psycopg
 from psycopg import sql
 
 import collector.embedded.installation as installations
+from collector.database.upkeep import bring_into_line
 from collector.embedded import EmbeddedError, Installation, PrivateServer, acquire
 from collector.embedded.account import server_account
 from collector.migrate import migrate
 from collector.settings import Settings
-from collector.upkeep import bring_into_line
 
 EngineName = Literal["plain", "timescaledb"]
 NAMES: tuple[EngineName, ...] = ("plain", "timescaledb")

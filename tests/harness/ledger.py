@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 import psycopg
 
-from collector.rows import timestamp
+from collector.store.rows import timestamp
 from tests.harness.messages import hour_of
 
 SHOWN = 5

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.demo import demo as run_demo
-from collector.demo import free_port
+from collector.commands.demo import demo as run_demo
+from collector.commands.demo import free_port
 from collector.errors import SettingError
 from collector.settings import Settings
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from collector.demo import DemoError, demo
+from collector.commands.demo import DemoError, demo
 from collector.settings import Settings
 data_dir, port, duration_s, *command = sys.argv[1:]
 try:

@@ -6,7 +6,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from collector.errors import MethodNotAllowed
-from collector.routes.responses import send_problem
+from collector.http.responses import send_problem
 
 ALLOW = b"allow"
 

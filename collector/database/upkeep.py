@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from collector.database.retention import KEPT, MARGIN, Kept, age, check, shown
 from collector.migrate import TIMESCALEDB, current, lock
-from collector.retention import KEPT, MARGIN, Kept, age, check, shown
 from collector.settings import Settings
 from collector.store.admin import Admin, connected
 

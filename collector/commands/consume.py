@@ -8,9 +8,9 @@ import structlog
 from prometheus_client import start_http_server
 
 from collector import logs
-from collector.database import database_of
+from collector.access.exposure import is_loopback
+from collector.database.chosen import database_of
 from collector.errors import CollectorError
-from collector.exposure import is_loopback
 from collector.garbage import collect_garbage_rarely
 from collector.queue import check_queue
 from collector.service import Service

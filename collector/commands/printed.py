@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from collector.doctor import Diagnosis
-from collector.keyring import Listed
-from collector.quarantine import Replayed
+from collector.commands.doctor import Diagnosis
+from collector.commands.keyring import Listed
+from collector.commands.quarantine import Replayed
 from collector.store.quarantine import RejectedLine
 
 WIDE_CHARACTERS = 1_000

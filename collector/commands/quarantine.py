@@ -16,19 +16,19 @@ import msgspec
 
 from collector import metrics
 from collector.batch import Claim
-from collector.database import database_of
+from collector.database.chosen import database_of
+from collector.database.retention import KEPT, MARGIN, Kept
+from collector.database.upkeep import refresh_old
 from collector.endpoints import ENDPOINTS, PAYLOADS, STATS, Endpoint
 from collector.errors import BadRequest, CollectorError, Unavailable
 from collector.messages.session import LogMessage, Message
 from collector.migrate import check
 from collector.progress import Digest
-from collector.retention import KEPT, MARGIN, Kept
 from collector.service import Service
 from collector.settings import Settings
 from collector.store.admin import connected
 from collector.store.quarantine import Chosen, RejectedLine
 from collector.store.reading import Store
-from collector.upkeep import refresh_old
 
 PAGE_LINES = 500
 """Replayed at once: what a transaction takes without much ado."""

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import msgspec
 
-from collector.database import Database
+from collector.access.keys import Scope, digest_of, new_key
+from collector.database.chosen import Database
 from collector.errors import CollectorError, SettingError
-from collector.keys import Scope, digest_of, new_key
 from collector.migrate import bring_up
 from collector.store.admin import Admin, connected
 from collector.store.keys import KeyRow, end_key, every_key, insert_key

@@ -14,7 +14,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from collector.errors import OriginNotAllowed
-from collector.routes.responses import send_problem
+from collector.http.responses import send_problem
 
 MAX_AGE_S = 7200
 """For how long a browser need not ask again: the longest that Chromium heeds."""

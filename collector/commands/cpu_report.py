@@ -7,12 +7,12 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from collector.database import database_of
+from collector.database.chosen import database_of
 from collector.migrate import check, migrate
+from collector.report.making import Reports
 from collector.report.model import CpuReport
 from collector.report.question import Question
 from collector.report.text import lines
-from collector.reporting import Reports
 from collector.settings import Settings
 from collector.store.reading import Store
 

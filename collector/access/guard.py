@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import structlog
 
+from collector.access.keys import HEAD_BYTES, ApiKey, Scope, head_of, is_key
 from collector.errors import Forbidden, KeyNotKnown, StoreDown, TooMany, Unauthorized, Unavailable
-from collector.keys import HEAD_BYTES, ApiKey, Scope, head_of, is_key
 from collector.store.probe import Probe
 
 log = structlog.get_logger()

@@ -29,12 +29,12 @@ from rich.progress import (
 )
 
 from collector import logs
-from collector.database import database_of
+from collector.commands.options import show_json
+from collector.database.chosen import database_of
 from collector.endpoints import IMPORTED, Endpoint
 from collector.errors import CollectorError, Problem
+from collector.http.lines import LinesRequest
 from collector.migrate import bring_up
-from collector.options import show_json
-from collector.routes.lines import LinesRequest
 from collector.service import Service
 from collector.settings import Settings
 

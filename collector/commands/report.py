@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from collector.commands.options import data_options
 from collector.errors import BadRequest, CollectorError
-from collector.options import data_options
 from collector.settings import load
 
 
@@ -36,9 +36,9 @@ def report() -> None:
 @data_options
 def cpu(*, as_json: bool, html: Path | None, database_url: str | None, data_dir: Path | None, **asked: Any) -> None:
     """Who runs hot, doing what: a tree of sentences that are found in the data."""
+    from collector.commands.cpu_report import as_json as laid_out
+    from collector.commands.cpu_report import cpu_report, show
     from collector.report.question import ask
-    from collector.reportcommand import as_json as laid_out
-    from collector.reportcommand import cpu_report, show
 
     parameters = [(name.rstrip("_"), value) for name, value in asked.items() if isinstance(value, str)]
     try:

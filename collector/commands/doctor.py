@@ -2,14 +2,14 @@
 
 import msgspec
 
-from collector.database import Database
+from collector.database.chosen import Database
+from collector.database.retention import check, shown
+from collector.database.roles import INGEST, READ, rights_missing, shortcomings
+from collector.database.upkeep import pending, wiping_refreshes
 from collector.errors import SettingError, StoreDown
 from collector.migrate import TIMESCALEDB, can_timescaledb, current, licence, migrations
-from collector.retention import check, shown
-from collector.roles import INGEST, READ, rights_missing, shortcomings
 from collector.settings import Settings
 from collector.store.admin import Admin, connected
-from collector.upkeep import pending, wiping_refreshes
 
 OLDEST_TIMESCALEDB = (2, 20)
 """The oldest release whose columnstore commands the schema uses."""

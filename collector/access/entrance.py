@@ -6,12 +6,12 @@ What is not listed as open or as ingest is for reading, so that an endpoint that
 from typing import Any
 
 from collector import metrics
+from collector.access.guard import Guard
+from collector.access.keys import Scope
+from collector.access.login import LOGIN, LOGOUT, form, key_of_cookie
 from collector.endpoints import ENDPOINTS
 from collector.errors import HeadersTooLarge, Problem, Unauthorized
-from collector.guard import Guard
-from collector.keys import Scope
-from collector.routes.login import LOGIN, LOGOUT, form, key_of_cookie
-from collector.routes.responses import Send, send_problem
+from collector.http.responses import Send, send_problem
 
 MAX_HEADER_BYTES = 32 * 1024
 """Of all header values together: an Idempotency-Key has 255, a browser's cookies some thousands at most."""
@@ -34,7 +34,7 @@ def scope_needed(method: str, path: str) -> Scope | None:
 
 async def enter(guard: Guard | None, scope: Any) -> None:
     """Let the request in; `scope["caller"]` is then the id of its API key, which it shows as a bearer or, only to read,
-    in the cookie of `routes.login`. Raises Problem.
+    in the cookie of `access.login`. Raises Problem.
     """
     size_bytes = 0
     shown = cookie = b""

@@ -1,7 +1,7 @@
 """For how long rows are kept, and from when on they are columnar: a line for each kind of rows. Pure: no I/O.
 
 The ages are settings, but what counts is what `collector migrate` has made of them in the database
-(`collector.upkeep`): a process that is started without a variable deletes nothing that the others keep.
+(`collector.database.upkeep`): a process that is started without a variable deletes nothing that the others keep.
 """
 
 from datetime import timedelta

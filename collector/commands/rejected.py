@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from collector.options import EXIT_FAILED, data_options, show_json
+from collector.commands.options import EXIT_FAILED, data_options, show_json
 from collector.settings import load
 
 
@@ -36,8 +36,8 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def list_rejected(*, limit: int, as_json: bool, **given: Any) -> None:
     """The newest rejected lines, with their reasons."""
     chosen, flags = chosen_lines(given)
-    from collector import quarantine
-    from collector.tables import show_rejected
+    from collector.commands import quarantine
+    from collector.commands.printed import show_rejected
 
     found = quarantine.list_rejected(load(**flags), chosen, limit)
     if as_json:
@@ -57,8 +57,9 @@ def replay_rejected(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     more. Doing it twice stores nothing twice. Exit status 1 where a line still cannot be accepted; it stays.
     """
     chosen, flags = chosen_lines(given)
-    from collector import logs, quarantine
-    from collector.tables import progress_bar, show_replayed
+    from collector import logs
+    from collector.commands import quarantine
+    from collector.commands.printed import progress_bar, show_replayed
 
     settings = load(**flags)
     logs.configure(settings, quiet=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from collector.keys import Scope
-from collector.options import data_options, show_json
+from collector.access.keys import Scope
+from collector.commands.options import data_options, show_json
 from collector.settings import load
 
 
@@ -25,8 +25,8 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="As a JSON
 @data_options
 def create_key(*, name: str, scope: Scope, rate: float | None, as_json: bool, **flags: Any) -> None:
     """Make a key, and show it: once, for only its SHA-256 is kept."""
-    from collector.database import database_of
-    from collector.keyring import create
+    from collector.commands.keyring import create
+    from collector.database.chosen import database_of
 
     with database_of(load(**flags)) as database:
         made = create(database, name, scope, rate)
@@ -42,9 +42,9 @@ def create_key(*, name: str, scope: Scope, rate: float | None, as_json: bool, **
 @data_options
 def list_keys(*, as_json: bool, **flags: Any) -> None:
     """Every key that was made."""
-    from collector.database import database_of
-    from collector.keyring import every
-    from collector.tables import show_keys
+    from collector.commands.keyring import every
+    from collector.commands.printed import show_keys
+    from collector.database.chosen import database_of
 
     with database_of(load(**flags)) as database:
         found = every(database)
@@ -60,8 +60,8 @@ def list_keys(*, as_json: bool, **flags: Any) -> None:
 @data_options
 def revoke_key(*, key: str, as_json: bool, **flags: Any) -> None:
     """End a key: within five seconds it opens nothing any more, and its streams end."""
-    from collector.database import database_of
-    from collector.keyring import revoke
+    from collector.commands.keyring import revoke
+    from collector.database.chosen import database_of
 
     with database_of(load(**flags)) as database:
         ended = revoke(database, key)

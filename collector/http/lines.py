@@ -10,14 +10,14 @@ from typing import Any
 
 from collector import metrics
 from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
-from collector.body import Decompressor, Receive, decompressor, pieces
 from collector.endpoints import Endpoint
 from collector.errors import BadRequest, KeyNotKnown, Problem, TooSlow, Unavailable
+from collector.http.body import Decompressor, Receive, decompressor, pieces
+from collector.http.receipts import Receipts
+from collector.http.responses import Send, send_json, send_problem
 from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, after_first_line, first_line, lines_of
 from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset, source_name
-from collector.routes.receipts import Receipts
-from collector.routes.responses import Send, send_json, send_problem
 from collector.service import Service
 
 REPLAYED = [(b"idempotent-replayed", b"true")]
@@ -25,7 +25,7 @@ REPLAYED = [(b"idempotent-replayed", b"true")]
 
 class LinesRequest:
     """One request; `run` serves it. `interrupt` ends its reading, for a drain. `caller` is the id of the API key that
-    it came with, if any did; `retention` says for how long its own key is known (`collector.retention`).
+    it came with, if any did; `retention` says for how long its own key is known (`collector.database.retention`).
     """
 
     def __init__(

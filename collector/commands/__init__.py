@@ -1,0 +1,1 @@
+"""The commands of `collector`, a module each, and what they share."""
