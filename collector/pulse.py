@@ -12,6 +12,7 @@ from itertools import pairwise
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from collector import background
 from collector.metrics import registry
 
 EVERY_S = 5.0
@@ -81,7 +82,7 @@ class Pulse:
 
     def start(self) -> None:
         """Begin; to be called in the event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._task = background.run(self._run(), "the look at the metrics")
 
     def stop(self) -> None:
         """End."""

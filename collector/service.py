@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from collector import metrics
+from collector import background, metrics
 from collector.access.guard import Guard
 from collector.commit import Committer
 from collector.endpoints import ENDPOINTS, PAYLOADS, Endpoint
@@ -136,8 +136,12 @@ class Service:
         await self.store.open()
         for writer in self._writers:
             writer.start()
-        running = self._keep_house(), self._keep_sums(), self._keep_watch(), self._look()
-        self._tasks = [asyncio.create_task(task) for task in running]
+        self._tasks = [
+            background.run(self._keep_house(), "housekeeping"),
+            background.run(self._keep_sums(), "the report's sums"),
+            background.run(self._keep_watch(), "the watch over aggregates"),
+            background.run(self._look(), "deadlines"),
+        ]
         if self.guard is not None:
             self.guard.start()
         self.pulse.start()
@@ -219,7 +223,7 @@ class Service:
         """Why nothing should be sent here; empty when all is well."""
         if self.leaving:
             return ["shutting down"]
-        return await self._readiness.unready()
+        return background.ended() or await self._readiness.unready()
 
     def _revoke(self, callers: set[str]) -> None:
         """These API keys are no more: neither are the streams that came with them."""

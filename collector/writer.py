@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from collector import metrics
+from collector import background, metrics
 from collector.acknowledge import give_back
 from collector.batch import Backlog, Claim, Segment
 from collector.commit import AWAY, UNKNOWN, Committer
@@ -61,7 +61,10 @@ class Writer:
         metrics.BACKLOG_MAX_ROWS.labels(self.name).set(self._settings.backlog_rows)
         self._show_backlog()
         self._show_age()
-        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._expire())]
+        self._tasks = [
+            background.run(self._run(), f"the writer {self.name}"),
+            background.run(self._expire(), f"the deadlines of the writer {self.name}"),
+        ]
 
     async def stop(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most; what is left then is given back unstored."""

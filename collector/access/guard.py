@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
+from collector import background
 from collector.access.keys import HEAD_BYTES, ApiKey, Scope, head_of, is_key
 from collector.errors import Forbidden, KeyNotKnown, StoreDown, TooMany, Unauthorized, Unavailable
 from collector.store.probe import Probe
@@ -50,7 +51,7 @@ class Guard:
 
     def start(self) -> None:
         """Begin to look; the database need not be there yet."""
-        self._refreshing = asyncio.create_task(self._refresh())
+        self._refreshing = background.run(self._refresh(), "the look at the keys")
 
     async def stop(self) -> None:
         """Look no more."""

@@ -146,7 +146,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
         problem(404, ProblemDetails, "No request with this key is known; keys are forgotten after a day."),
         _AWAY,
     ),
-    "/health/live": answers(Answer(200, "The process answers.", _TEXT)),
+    "/health/live": answers(
+        Answer(200, "The process answers, and does all that it should.", _TEXT),
+        problem(
+            503, ProblemDetails, "A defect has ended a part of it, which `detail` names; it is to be started anew."
+        ),
+    ),
     "/health/ready": answers(
         Answer(200, "Requests can be served.", _TEXT),
         problem(503, ProblemDetails, "Nothing should be sent here; `detail` says why."),

@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Consumer as Client
 
-from collector import metrics
+from collector import background, metrics
 from collector.batch import Segment, Source
 from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from collector.errors import Conflict, Problem, StoreError, Unavailable
@@ -84,7 +84,7 @@ class KafkaConsumer:
         self._service = service
         self._client = Client(self._configuration)
         self._client.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
-        self._task = asyncio.create_task(self._run())
+        self._task = background.run(self._run(), "the consumer")
 
     async def stop(self, timeout_s: float) -> None:
         """Leave the group; what was put is the writers' to finish."""

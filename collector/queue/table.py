@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import Counter
 
-from collector import metrics
+from collector import background, metrics
 from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from collector.errors import RowRefused, StoreDown, StoreError
 from collector.queue import ENDPOINT
@@ -42,7 +42,7 @@ class TableConsumer:
         """Begin; the database need not be there yet."""
         self._service = service
         self._taker = Taker(service.url)
-        self._task = asyncio.create_task(self._run())
+        self._task = background.run(self._run(), "the consumer")
 
     async def stop(self, timeout_s: float) -> None:
         """Finish the transaction under way. Where it is cut, it happens or it does not: the rows are in one table or

@@ -3,13 +3,16 @@
 from litestar import MediaType, get
 from litestar.di import NamedDependency
 
+from collector import background
 from collector.errors import Unavailable
 from collector.service import Service
 
 
 @get("/health/live", media_type=MediaType.TEXT, tags=["health"], summary="Alive", sync_to_thread=False)
 def live() -> str:
-    """The process answers; restart it if not."""
+    """The process answers, and does all that it should; restart it if not."""
+    if reasons := background.ended():
+        raise Unavailable("; ".join(reasons), retry_after_s=1)
     return "ok\n"
 
 

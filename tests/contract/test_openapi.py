@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from collector import background
 from collector.commands.keyring import create
 from collector.database.chosen import Database
 from collector.endpoints import ENDPOINTS, KINDS, Endpoint
@@ -204,6 +205,12 @@ def provoked(endpoint: Endpoint) -> list[tuple[Documented, str, Provoke]]:
     ]
 
 
+def _without_a_part(app: App) -> Answer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "_ended", ["the sweeper"])
+        return app.get("/health/live")
+
+
 PROVOKED: list[tuple[Documented, str, Provoke]] = [
     *(each for endpoint in ENDPOINTS for each in provoked(endpoint)),
     (("POST", "/stats", 415, PROBLEM), "type", lambda app: app.post(b"a,b", "text/csv")),
@@ -231,6 +238,7 @@ PROVOKED: list[tuple[Documented, str, Provoke]] = [
     (("GET", "/health/live", 200, "text/plain"), "alive", lambda app: app.get("/health/live")),
     (("GET", "/health/ready", 200, "text/plain"), "ready", lambda app: app.get("/health/ready")),
     (("GET", "/metrics", 200, "text/plain"), "metrics", lambda app: app.get("/metrics")),
+    (("GET", "/health/live", 503, PROBLEM), "not alive", _without_a_part),
 ]
 AWAY: list[tuple[Documented, str, Provoke]] = [
     *((("POST", endpoint.path, 503, PROBLEM), "single", partial(_post, path=endpoint.path)) for endpoint in ENDPOINTS),

@@ -1,5 +1,6 @@
 """Health, metrics, and errors of the frame: unknown paths, wrong methods."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 
+from collector import background
 from collector.service import Service
 from tests.contract.driver import DEADLINE_S, NDJSON, Answer, App, Table, payload, running, unique
 from tests.harness.client import Metrics
@@ -49,6 +51,27 @@ def gained(before: dict[str, float], after: dict[str, float]) -> tuple[float, ..
 def test_alive_and_ready(app: App) -> None:
     for path in ("/health/live", "/health/ready"):
         assert app.get(path).status == 200
+
+
+def test_a_part_that_a_defect_has_ended_is_told(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_ended", [])
+
+    async def defective() -> None:
+        raise ValueError
+
+    async def ended() -> None:
+        await asyncio.wait([background.run(defective(), "the sweeper")])
+
+    app.call(ended())
+    for path in ("/health/live", "/health/ready"):
+        assert app.get(path).problem(503)["detail"] == "the sweeper has ended by an error"
+
+
+def test_what_ends_in_order_is_no_defect(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_ended", [])
+    with running(database_url) as app:
+        app.get("/health/ready")
+    assert background.ended() == []
 
 
 @pytest.mark.parametrize("name", ["synchronous_commit", "default_transaction_read_only"])
