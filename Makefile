@@ -28,9 +28,7 @@ secrets: ## random passwords for compose.yaml into .env, where it has none yet
 # All of it runs, whatever fails; the test runner comes last, so that its summary is what one sees.
 test: $(READY) ## linter, formatter, type checker and the whole test suite
 	@status=0; \
-	$(RUN) -m ruff check . || status=1; \
-	$(RUN) -m ruff format --check . || status=1; \
-	$(RUN) -m mypy || status=1; \
+	$(MAKE) --no-print-directory lint || status=1; \
 	test $$status = 0 || echo "*** the checks above failed; the tests run all the same" >&2; \
 	$(RUN) -m pytest $(ARGS) || status=1; \
 	exit $$status

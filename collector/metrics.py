@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from collector.embedded.processes import alive
+from collector.processes import alive
 
 RECEIVED = Counter("collector_received", "Lines and single payloads taken in, blank lines not counted", ["endpoint"])
 STORED = Counter("collector_stored", "Lines and single payloads committed as rows", ["endpoint"])

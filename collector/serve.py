@@ -1,13 +1,10 @@
 """`collector serve`: granian with one or more workers, each a process with its own writers."""
 
 import contextlib
-import ctypes
 import os
 import resource
 import shutil
-import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,7 @@ from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
 from litestar import Litestar
 
-from collector import logs
+from collector import logs, processes
 from collector.access.exposure import check_certificate, check_keys, with_keys_decided
 from collector.database.chosen import Database, database_of
 from collector.database.retention import check as check_ages
@@ -39,7 +36,6 @@ OPEN_REQUESTS = 4096
 """Requests at once in a worker; an open stream is one for as long as it lasts."""
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
-PR_SET_PDEATHSIG = 1
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
@@ -88,7 +84,8 @@ def worker() -> Litestar:
     from collector.app import create_app, leave_at_signals
     from collector.service import Service
 
-    _end_with_parent()
+    if (ends_with_parent := processes.ends_with_parent()) is not None:
+        ends_with_parent()  # it drains then, rather than keep the port
     settings = load()
     logs.configure(settings)
     stack = contextlib.ExitStack()  # lives as long as the process
@@ -159,9 +156,3 @@ def _metrics_folder(workers: int) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed drains and ends, rather than keep the port."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -80,7 +80,6 @@ class Defaults(Model, frozen=True):
     decimals: int | None = None
     thresholds: dict[str, Any] | None = None
     links: list[Link] = []
-    no_value: str | None = None
 
 
 class FieldConfig(Model, frozen=True):

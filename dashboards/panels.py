@@ -7,6 +7,7 @@ import msgspec
 
 from dashboards.model import (
     GRAFANA,
+    SCHEMA_VERSION,
     Dashboard,
     DashboardLink,
     Datasource,
@@ -213,7 +214,7 @@ def dashboard(
         links=[_OTHERS, *links],
         tags=[TAG],
         time={"from": since, "to": "now"},
-        schema_version=42,
+        schema_version=SCHEMA_VERSION,
         annotations={"list": [_ALERTS]},
         refresh=refresh,
         graph_tooltip=1,  # the crosshair is in all panels at once

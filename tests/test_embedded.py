@@ -22,7 +22,7 @@ from collector.embedded import EmbeddedError, Installation, PrivateServer, acqui
 from collector.embedded.account import server_account
 from collector.embedded.directory import LOG_MAX_BYTES
 from collector.embedded.installation import COPY_PREFIX, WHEEL, reachable
-from collector.embedded.processes import alive, await_end, poll_until
+from collector.processes import alive, await_end, poll_until
 
 DEADLINE_S = 60.0
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -7,7 +7,6 @@ from collector.lines import Block, Event, Lines
 from tests.strategies import chunkings, streams
 
 LIMIT = 16
-OVERLONG = b"!overlong"
 
 bytes_with_lines = st.one_of(
     streams,

@@ -24,7 +24,8 @@ from collector.messages.session import (
     LogReader,
     Message,
 )
-from collector.store.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from collector.store.rows import CSV_OPTIONS
+from collector.store.session_rows import SESSION_COLUMNS, encode_csv
 from collector.times import DAY_MS
 from tests.harness.engines import Engine
 from tests.strategies import MAX_AMOUNT, texts

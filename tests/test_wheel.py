@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import collector
-from collector.embedded import processes
+from collector import processes
 from tests.compose.document import stages
 from tests.documents import ROOT
 from tests.harness.client import Client

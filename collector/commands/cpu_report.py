@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collector.database.chosen import database_of
-from collector.migrate import check, migrate
+from collector.migrate import bring_up
 from collector.report.making import Reports
 from collector.report.model import CpuReport
 from collector.report.question import Question
@@ -20,10 +20,7 @@ from collector.store.reading import Store
 def cpu_report(settings: Settings, question: Question) -> CpuReport:
     """The report of the database in use. Raises CollectorError."""
     with database_of(settings) as database:
-        if database.private is not None:
-            migrate(database.url)
-        else:
-            check(database.url)
+        bring_up(database.url, own=database.private is not None)
         return asyncio.run(_make(database.url, settings.read_database_url, question))
 
 

@@ -7,14 +7,13 @@ sends it SIGTERM if this process is killed.
 
 import asyncio
 import contextlib
-import ctypes
 import math
 import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from rich.console import Console
 
 from collector.embedded import default_data_dir
 from collector.errors import CollectorError, SettingError
+from collector.processes import ends_with_parent
 from collector.settings import Settings, exported
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ KILL_MARGIN_S = 10.0  # beyond what the server allows itself for draining, befor
 LOG_TAIL_LINES = 20
 CONNECTIONS, STREAMS = 8, 2
 SETTLE_S = 15.0
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class DemoError(CollectorError):
@@ -204,7 +203,7 @@ async def _server(
                 stderr=output,
                 env={**os.environ, **exported(settings), "COLLECTOR_HOST": HOST, "COLLECTOR_PORT": str(port)},
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=ends_with_parent(),
             )
     except OSError as exc:
         raise DemoError(f"cannot start the server with its log at {log}: {exc.strerror}") from exc
@@ -212,14 +211,6 @@ async def _server(
         yield process
     finally:
         await _end(process, settings.drain_s + KILL_MARGIN_S)
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes the server: ask the kernel for a SIGTERM at our death. Linux only."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)  # loaded before the fork; the child only calls it
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _end(process: asyncio.subprocess.Process, bound_s: float) -> None:

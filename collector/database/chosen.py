@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from collector.embedded import EmbeddedError, PrivateServer, acquire, default_data_dir
-from collector.errors import CollectorError
+from collector.embedded import PrivateServer, acquire, default_data_dir
 from collector.settings import Settings, variable
 from collector.store.connection import check_conninfo
 
@@ -32,10 +31,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     if settings.database_url is not None:
         yield Database(settings.database_url)
         return
-    try:
-        private = acquire(settings.data_dir or default_data_dir(), settings.postgres_bin)
-    except EmbeddedError as exc:
-        raise CollectorError(str(exc)) from exc
+    private = acquire(settings.data_dir or default_data_dir(), settings.postgres_bin)
     try:
         yield Database(private.url, private)
     finally:

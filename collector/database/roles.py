@@ -137,7 +137,7 @@ def _wanted(admin: Admin) -> set[Grant]:
 
 def _actual(admin: Admin) -> set[Grant]:
     there = {relation for relation, _, _ in _relations(admin)}
-    rows = admin.rows(QUERIES["actual_grants"].decode())
+    rows = admin.query("actual_grants")
     return {(relation, role, privilege) for relation, role, privilege in rows if relation in there}
 
 
@@ -150,7 +150,7 @@ def listed(admin: Admin) -> set[Grant]:
 def _relations(admin: Admin) -> list[tuple[str, str, str]]:
     """Name, kind as pg_class has it, and owner, of those that are ours."""
     ours = {relation for relation, _, _ in listed(admin)}
-    rows = admin.rows(QUERIES["schema_relations"].decode())
+    rows = admin.query("schema_relations")
     return [(relation, kind, owner) for relation, kind, owner in rows if relation in ours]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from collector.embedded.errors import EmbeddedError
-from collector.embedded.processes import POLL_S
+from collector.processes import POLL_S
 
 
 def open_lock(path: Path) -> int:

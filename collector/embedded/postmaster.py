@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from collector.embedded import processes
+from collector import processes
 from collector.embedded.account import COMMAND_TIMEOUT_S, Account, server_environment
 from collector.embedded.configuration import PORT
 from collector.embedded.errors import EmbeddedError

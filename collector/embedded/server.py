@@ -19,7 +19,7 @@ from collector.embedded.directory import DataDirectory
 from collector.embedded.errors import EmbeddedError
 from collector.embedded.installation import Installation, find_installation, reachable
 from collector.embedded.postmaster import START_TIMEOUT_S, Postmaster, State, StopMode
-from collector.embedded.processes import POLL_S
+from collector.processes import POLL_S
 
 SUPERUSER = "postgres"
 SYSTEM_DATA_DIR = Path("/var/lib/collector")

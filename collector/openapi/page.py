@@ -11,7 +11,6 @@ from collector.openapi.ingest import BASE
 from collector.openapi.schemas import REF
 from collector.web.layout import Sheet, page, sheet
 
-METHODS = ("get", "post")
 _BOUNDS = {2**63 - 1: "2⁶³ − 1", 10**18 - 1: "10¹⁸ − 1"}
 
 

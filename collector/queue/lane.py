@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from collector.batch import Segment, Source
 from collector.queue import ENDPOINT
-from collector.queue.records import Received, Taken, take
+from collector.queue.records import FROM_TOPIC, Received, Taken, take
 
 if TYPE_CHECKING:
     from collector.writer import Writer
-
-FROM_TOPIC = "payload_of_topic"
-"""What the store calls rows that come out of a topic."""
 
 
 class Lane:

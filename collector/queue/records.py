@@ -15,6 +15,8 @@ from collector.messages.decoding import RAW_KEPT_BYTES, Reason, Reject
 from collector.messages.payload import DECODER, Payload
 from collector.times import LAST_MS
 
+FROM_TOPIC = "payload_of_topic"
+"""What the store calls rows that come out of a topic."""
 Headers = list[tuple[str, bytes]]
 Record = tuple[str, bytes, Headers]
 """Key, value and headers of a record that goes out."""

@@ -13,7 +13,7 @@ KeyRow = tuple[str, str, Scope, float | None, datetime, datetime | None]
 
 def living_keys(admin: Admin) -> list[tuple[Any, ...]]:
     """Id, scope, rate and digest of each key that may come in."""
-    return admin.rows(QUERIES["living_keys"].decode())
+    return admin.query("living_keys")
 
 
 def insert_key(
@@ -27,7 +27,7 @@ def insert_key(
 
 def every_key(admin: Admin) -> list[KeyRow]:
     """Oldest first, revoked ones too."""
-    rows: list[KeyRow] = admin.rows(QUERIES["every_key"].decode())
+    rows: list[KeyRow] = admin.query("every_key")
     return rows
 
 

@@ -10,8 +10,7 @@ from psycopg import AsyncConnection
 
 from collector.batch import Segment, Source
 from collector.messages.payload import STARTING_MS, Payload
-from collector.queue.lane import FROM_TOPIC
-from collector.queue.records import Queued
+from collector.queue.records import FROM_TOPIC, Queued
 from collector.store import payloads
 from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UNSET
 
 from collector.messages.session import Message
-from collector.store.rows import CSV_OPTIONS as CSV_OPTIONS
 
 SESSION_COLUMNS = ("received_at", "session", "seq", "time", "version", "cpu", "event", "phase", "properties")
 """What the collector adds, then the fields of `Message` in their order."""

@@ -21,8 +21,8 @@ from collector.batch import Segment
 from collector.messages.session import LogMessage, Message
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
-from collector.store.rows import timestamp
-from collector.store.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from collector.store.rows import CSV_OPTIONS, timestamp
+from collector.store.session_rows import SESSION_COLUMNS, encode_csv
 from collector.store.transaction import Connection, KnownKeys, Outcome, as_json
 
 BUCKETS = 64

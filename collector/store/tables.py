@@ -1,7 +1,7 @@
 """What becomes of rows, by the name that their segments carry: each table's part of the one transaction."""
 
 from collector.endpoints import KINDS
-from collector.queue.lane import FROM_TOPIC
+from collector.queue.records import FROM_TOPIC
 from collector.store import hits, payloads, queue, sessions
 from collector.store.copying import Write, copied
 

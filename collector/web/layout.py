@@ -99,9 +99,7 @@ def flat(element: h.Renderable) -> Markup:
 
 
 def _site(current: str) -> h.Element:
-    logo = h.svg(viewBox="0 0 16 16", aria_hidden="true")[
-        h.Element("path")(d="M2 13V9h3v4zm4.5 0V6h3v7zM11 13V3h3v10z")
-    ]
+    logo = h.svg(viewBox="0 0 16 16", aria_hidden="true")[h.Element("path")(d=_LOGO)]
     return h.header(".site")[
         h.a(".brand", href="/")[logo, "collector"],
         h.nav(aria_label="Pages")[

@@ -41,10 +41,6 @@ class Span(Struct):
     def cpu_max(self) -> float:
         return max(self.samples)
 
-    @property
-    def cpu_mean(self) -> float:
-        return sum(self.samples) / len(self.samples)
-
 
 class Table(Struct):
     """Spans of so many sessions, and what was planted in them."""

@@ -109,11 +109,6 @@ async def stats_rows(http: aiohttp.ClientSession, url: str, **params: str) -> As
         query["next"] = page.next
 
 
-async def newest_rows(http: aiohttp.ClientSession, url: str, limit: int) -> list[StatsRow]:
-    """The first `limit` rows of GET /stats."""
-    return (await _page(http, f"{url}/stats", {"limit": str(limit)})).rows
-
-
 async def hour_counts(http: aiohttp.ClientSession, url: str, hour_ms: int) -> Counts:
     """GET /analytics of the hour that begins at `hour_ms`."""
     where = f"{url}/analytics"

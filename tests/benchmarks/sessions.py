@@ -16,8 +16,8 @@ import msgspec
 import psycopg
 
 from collector.messages.session import LiveReader
-from collector.store.rows import timestamp
-from collector.store.session_rows import CSV_OPTIONS, SESSION_COLUMNS, encode_csv
+from collector.store.rows import CSV_OPTIONS, timestamp
+from collector.store.session_rows import SESSION_COLUMNS, encode_csv
 from simulation.scenario.model import Scenario
 from simulation.scenario.strategies import draw
 from simulation.traffic.desktops import Moment, messages

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, Error, Page
 
-from collector.embedded import processes
+from collector import processes
 from tests.conftest import Serve
 from tests.documents import ROOT, blocks
 from tests.harness.server import ServerProcess

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from collector.embedded import processes
+from collector import processes
 from dashboards.written import DASHBOARDS
 from tests.compose.document import Project, Service, load, names_in_example, seconds, stages
 from tests.dashboards.grafana import everything, expanded, last

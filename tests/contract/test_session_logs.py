@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tests.contract.driver import NDJSON, Answer, App, Table, running, unique
 
 SKEW_MS = 7 * 60_000
-SERVERS = 3
 UPLOADS = 4
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from collector.embedded import processes
+from collector import processes
 from tests.harness.client import Client, Metrics
 
 REST_S = 20.0

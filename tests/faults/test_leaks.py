@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
+from collector import processes
 from collector.access.keys import new_key
-from collector.embedded import PrivateServer, processes
+from collector.embedded import PrivateServer
 from tests.conftest import Serve
 from tests.faults.books import await_true
 from tests.faults.rounds import tally

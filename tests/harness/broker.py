@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from collector.embedded import processes
+from collector import processes
 from tests.harness.server import REPOSITORY, free_port
 
 START_S = 60.0

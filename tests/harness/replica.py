@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 
-from collector.embedded import PrivateServer, processes
+from collector import processes
+from collector.embedded import PrivateServer
 from collector.embedded.account import server_account, server_environment
 from collector.embedded.configuration import PORT, render, settings_for
 from tests.harness.engines import NO_JOBS, Engine, folder

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from collector.embedded import processes
+from collector import processes
 from tests.harness.client import Client
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

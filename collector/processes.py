@@ -1,9 +1,11 @@
 """What the operating system knows about a process."""
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 # Only where the kernel offers no event to wait for.
 POLL_S = 0.02
 PROC = Path("/proc")
+PR_SET_PDEATHSIG = 1
+"""As <linux/prctl.h> has it."""
 
 
 def alive(pid: int) -> bool:
@@ -86,3 +90,13 @@ def poll_until(condition: Callable[[], bool], deadline: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def ends_with_parent() -> Callable[[], None] | None:
+    """What a child calls to get SIGTERM from the kernel at its parent's death, so that it is not left over; None where
+    there is no such thing. Made before a fork, it may be called after it.
+    """
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
