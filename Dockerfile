@@ -36,7 +36,8 @@ CMD ["--help"]
 FROM base AS collector
 COPY --from=build /app /app
 EXPOSE 8080
+# As is set, over HTTP or HTTPS; the loopback is no name in a certificate.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/health/ready', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as web; tls = 's' if os.getenv('COLLECTOR_SSL_CERTIFICATE') else ''; port = os.getenv('COLLECTOR_PORT') or 8080; web.urlopen(f'http{tls}://127.0.0.1:{port}/health/ready', timeout=4, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["collector"]
 CMD ["serve", "--host", "0.0.0.0"]

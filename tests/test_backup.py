@@ -1,5 +1,6 @@
 """Backup and restore, by the commands of the document: a collector starts on what was restored and goes on."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -10,14 +11,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
+from collector.database.roles import OWNER
 from collector.embedded import acquire
 from collector.migrate import migrate
 from tests.conftest import Serve
 from tests.contract.driver import Table
-from tests.documents import OPERATIONS
+from tests.documents import OPERATIONS, ROOT
 from tests.faults.books import await_true
 from tests.harness.client import Client
 from tests.harness.engines import Engine, Engines, folder, not_found
@@ -25,6 +28,7 @@ from tests.harness.ledger import stored_tokens
 from tests.harness.server import collector, environment
 from tests.harness.wire import Wire, line_of, lines_of
 from tests.test_migrate import renamed
+from tests.test_roles import url_as
 
 CUSTOMER = "backup"
 LINES = 1_000
@@ -124,7 +128,7 @@ def test_a_collector_goes_on_from_what_was_restored(
         table.run("SELECT compress_chunk(chunk) FROM show_chunks('payload', older_than => INTERVAL '1 day') AS chunk")
     with Traffic(client) as traffic:
         acknowledged_before = traffic.acknowledged
-        shell(engine, dump, tmp_path, DATABASE_URL=database_url)
+        shell(engine, dump, tmp_path, OWNER_DATABASE_URL=database_url)
     stream.close()
     before.kill()
 
@@ -175,6 +179,64 @@ def test_a_collector_goes_on_from_what_was_restored(
         assert restored.rows(chunks) == table.rows(chunks) != [(0,)]
     for each in (table, restored):
         each.close()
+
+
+PASSWORDS = {f"DATABASE_{name}_PASSWORD": "secret" for name in ("OWNER", "COLLECTOR", "GRAFANA")}
+
+
+@contextlib.contextmanager
+def with_roles(engine: Engine) -> Iterator[str]:
+    """The superuser's URL of a server with an empty database and with the roles that log in, where jobs run."""
+    jobs = {"timescaledb.max_background_workers": "8"} if engine.has_timescaledb else {}
+    with engine.bare_server(None, **jobs) as server:
+        shell(engine, f'psql --quiet "$ADMIN" -f "{ROOT}/schema/logins.sql"', ROOT, ADMIN=server.url, **PASSWORDS)
+        yield server.url
+
+
+def test_roles_and_jobs_are_as_before(engine: Engine, tmp_path: Path) -> None:
+    """Where they are as documented: dumped by the owner, restored by a superuser on another server."""
+    dump, restore = commands(engine)
+    with with_roles(engine) as old:
+        if engine.has_timescaledb:
+            with psycopg.connect(old, autocommit=True) as admin:
+                admin.execute("CREATE EXTENSION timescaledb")
+        owner = url_as(old, OWNER)
+        assert collector("migrate", database_url=owner).returncode == 0
+        with psycopg.connect(url_as(old, "collector"), autocommit=True) as ingest:
+            ingest.execute("INSERT INTO payload VALUES (now() - INTERVAL '2 days', 't', 'a', 'b', 1, 2, 3, 4, true)")
+        shell(engine, dump, tmp_path, OWNER_DATABASE_URL=owner)
+    with with_roles(engine) as new:
+        shell(engine, restore, tmp_path, RESTORED=new)
+        owner = url_as(new, OWNER)
+        again = collector("migrate", "--json", database_url=owner)
+        assert again.returncode == 0, again.stderr
+        assert not any(msgspec.json.decode(again.stdout).values()), again.stdout
+        done = collector("doctor", database_url=url_as(new, "collector"))
+        assert done.returncode == 0, done.stdout
+        if engine.has_timescaledb:
+            every_job_succeeds(new)
+
+
+def every_job_succeeds(url: str) -> None:
+    """When TimescaleDB itself runs it, as its owner."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
+            " WHERE hypertable_name IS NOT NULL"
+        )
+
+        def outcomes() -> dict[int, tuple[str, str, str | None]]:
+            rows = admin.execute(
+                "SELECT job_id, owner::text, proc_name, last_run_status FROM timescaledb_information.jobs"
+                " LEFT JOIN timescaledb_information.job_stats USING (job_id) WHERE jobs.hypertable_name IS NOT NULL"
+            ).fetchall()
+            return {job: (owner, name, status) for job, owner, name, status in rows}
+
+        await_true(lambda: all(status for _, _, status in outcomes().values()), 120)
+        found = outcomes().values()
+        assert {(owner, status) for owner, _, status in found} == {(OWNER, "Success")}, found
+        names = {name for _, name, _ in found}
+        assert {"policy_retention", "policy_compression", "policy_refresh_continuous_aggregate"} <= names
 
 
 def test_a_folder_that_was_copied_is_the_same_database(engines: Engines) -> None:

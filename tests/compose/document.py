@@ -1,5 +1,6 @@
 """compose.yaml as Docker Compose would understand it: variables put in, and the parts that are looked at as Structs."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,6 +126,12 @@ def seconds(duration: str) -> float:
     """Of a duration such as 1m30s."""
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
     return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|s|m|h)", duration))
+
+
+def server_settings(database: Service) -> dict[str, str]:
+    """What the command tells PostgreSQL, `-c name=value` each."""
+    pairs = itertools.pairwise(database.command)
+    return dict(value.split("=", 1) for option, value in pairs if option == "-c")
 
 
 def stages(dockerfile: Path = DOCKERFILE) -> dict[str, list[tuple[str, str]]]:

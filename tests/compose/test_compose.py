@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from tests.compose.document import (
     load,
     names_in_example,
     seconds,
+    server_settings,
     stages,
 )
-from tests.documents import ROOT
+from tests.documents import CONNECTIONS_OF_A_WORKER, ROOT
 from tests.harness.broker import version_of_jars
 
 SECRETS = {name: f"secret-of-{name.lower()}" for name in names_in_example()}
@@ -100,6 +102,29 @@ def test_make_secrets_writes_what_is_missing_and_no_more(tmp_path: Path) -> None
     shutil.copytree(tmp_path, made, ignore=shutil.ignore_patterns(".env", "new"))
     subprocess.run([made / ".ci" / "secrets"], check=True, capture_output=True)
     assert (made / ".env").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["with the last newline", "without it"])
+@pytest.mark.parametrize("empty", ["", '""', " "])
+def test_make_secrets_fills_what_is_empty(tmp_path: Path, empty: str, end: str) -> None:
+    """As in a copy of .env.example, whose last line an editor may have left without its end."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "secrets", tmp_path / ".ci")
+    shutil.copy(ROOT / ".env.example", tmp_path)
+    written = tmp_path / ".env"
+    example = (ROOT / ".env.example").read_text()
+    written.write_text(re.sub(r"=$", f"={empty}", example, flags=re.MULTILINE) + f"MINE=a=b{end}")
+    subprocess.run([tmp_path / ".ci" / "secrets"], check=True, capture_output=True)
+    lines = [line for line in written.read_text().splitlines() if line and not line.startswith("#")]
+    values = dict(line.split("=", 1) for line in lines)
+    assert len(lines) == len(values) == len(SECRETS) + 1
+    assert values.pop("MINE") == "a=b"
+    assert set(values) == set(SECRETS)
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in values.values())
+    assert not list(tmp_path.glob(".env.new"))
+    before = written.read_text()
+    subprocess.run([tmp_path / ".ci" / "secrets"], check=True, capture_output=True)
+    assert written.read_text() == before
 
 
 def test_images_are_pinned(project: Project) -> None:
@@ -242,6 +267,39 @@ def test_prometheus_asks_every_collector_and_consumer(project: Project) -> None:
     consumer = project.services["consumer"].command
     port = int(consumer[consumer.index("--metrics-port") + 1])
     assert asked == {("collector", Settings().port), ("consumer", port)}
+
+
+def test_the_database_has_connections_for_all(project: Project) -> None:
+    """timescaledb-tune would write 25 for so little memory."""
+    allowed = int(server_settings(project.services["database"])["max_connections"])
+    serving = project.services["collector"].command
+    workers = int(serving[serving.index("--workers") + 1])
+    # Superusers' own; three consumers, which have no endpoints; Grafana, people and `migrate`.
+    others = 3 + 3 * 10 + 10
+    assert allowed >= workers * CONNECTIONS_OF_A_WORKER + others
+
+
+def test_the_broker_is_asked_without_another_jvm(project: Project) -> None:
+    health = project.services["kafka"].healthcheck
+    assert health is not None
+    kind, program, *arguments = health.test
+    assert (kind, program) == ("CMD", "bash")
+    assert "PLAINTEXT://:9092" in project.services["kafka"].environment["KAFKA_LISTENERS"]
+
+    def answers(port: int) -> bool:
+        asked = [each.replace("9092", str(port)) for each in arguments]
+        return subprocess.run([program, *asked], capture_output=True, timeout=60, check=False).returncode == 0
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert answers(port)
+    assert not answers(port)
+
+
+def test_the_consumer_asks_for_no_key_on_a_port_that_is_not_published(project: Project) -> None:
+    consumer = project.services["consumer"]
+    assert "--open" in consumer.command
+    assert not consumer.ports
 
 
 def test_profiles(project: Project) -> None:

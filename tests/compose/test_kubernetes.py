@@ -2,12 +2,16 @@
 
 import importlib
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from collector.cli import cli
+from collector.errors import SettingError
 from collector.serve import KILL_AFTER_S
 from collector.settings import load
 from tests.compose.document import stages
@@ -95,6 +99,48 @@ def test_probes_are_answered(kinds: dict[str, dict[str, Any]], server: ServerPro
         assert server.client.get(asked["path"]).status == 200
     # A collector that only waits for its database is not to be killed.
     assert "live" in container(kinds["Deployment"])["livenessProbe"]["httpGet"]["path"]
+
+
+def variables_of(service: str) -> dict[str, str]:
+    """What the kubelet gives to each pod that begins after a Service of this name, unless told not to."""
+    prefix = re.sub(r"\W", "_", service.upper())
+    there = "tcp://10.0.0.1:80"
+    return {
+        **{f"{prefix}_SERVICE_HOST": "10.0.0.1", f"{prefix}_SERVICE_PORT": "80", f"{prefix}_PORT": there},
+        **{f"{prefix}_PORT_80_TCP": there, f"{prefix}_PORT_80_TCP_PORT": "80", f"{prefix}_PORT_80_TCP_PROTO": "tcp"},
+    }
+
+
+@pytest.mark.parametrize("kind", ["Job", "Deployment"])
+def test_the_service_makes_no_setting(kinds: dict[str, dict[str, Any]], kind: str) -> None:
+    given = variables_of(kinds["Service"]["metadata"]["name"])
+    if not pod(kinds[kind]).get("enableServiceLinks", True):
+        given = {}
+    said = {each["name"]: each["value"] for each in container(kinds[kind])["env"] if "value" in each}
+    assert load({**given, **said}).port == 8080
+
+
+def test_the_port_is_said(kinds: dict[str, dict[str, Any]]) -> None:
+    """So that a Service's variables do no harm, even if they come by another way."""
+    deployed = container(kinds["Deployment"])
+    said = {each["name"]: each["value"] for each in deployed["env"] if "value" in each}
+    assert load({**variables_of(kinds["Service"]["metadata"]["name"]), **said}).port == 8080
+    with pytest.raises(SettingError, match="COLLECTOR_PORT"):
+        load(variables_of("collector"))
+
+
+def test_each_release_has_a_job_of_its_own(kinds: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """By the command at its top: Kubernetes refuses another image for the Job that is there."""
+    (command,) = re.findall(r"^#   (sed .+) \|", MANIFEST.read_text(), re.MULTILINE)
+    shutil.copy(MANIFEST, tmp_path)
+    changed = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    after = {document["kind"]: document for document in yaml.safe_load_all(changed)}
+    for found in (kinds, after):
+        images = {container(found[kind])["image"] for kind in ("Job", "Deployment")}
+        (tag,) = {image.partition(":")[2] for image in images}
+        assert found["Job"]["metadata"]["name"] == f"collector-migrate-{tag}"
+    assert after["Job"]["metadata"]["name"] != kinds["Job"]["metadata"]["name"]
+    assert after["Deployment"]["metadata"] == kinds["Deployment"]["metadata"]
 
 
 def test_secrets_are_named_not_written(kinds: dict[str, dict[str, Any]]) -> None:

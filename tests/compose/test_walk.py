@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 import msgspec
@@ -22,13 +23,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from collector import processes
 from dashboards.written import DASHBOARDS
-from tests.compose.document import Project, Service, load, names_in_example, seconds, stages
+from tests.compose.document import Project, Service, load, names_in_example, seconds, server_settings, stages
 from tests.dashboards.grafana import everything, expanded, last
-from tests.documents import ROOT
+from tests.documents import OPERATIONS, ROOT
 from tests.harness import broker as brokers
 from tests.harness.client import Client
 from tests.harness.engines import Engine
 from tests.harness.server import environment, free_port
+from tests.harness.wire import line_of
 
 SECRETS = {name: f"secret-of-{name.lower()}" for name in names_in_example()}
 START_S = 120.0
@@ -59,12 +61,17 @@ class Walker:
 
     def run(self, name: str, *more: str) -> None:
         """To its end, which has to be a good one."""
-        process = self._start(name, *more)
+        process = self._start(name, [*self.project.services[name].command, *more])
         assert process.wait(START_S) == 0, self.log(name)
 
-    def start(self, name: str) -> None:
-        """Start it, and wait until its health check says so."""
-        process = self.running[name] = self._start(name)
+    def run_instead(self, name: str, *command: str) -> str:
+        """As `docker compose run` does: another command than the service's; what it printed."""
+        assert self._start(name, list(command)).wait(START_S) == 0, self.log(name)
+        return self.log(name)
+
+    def start(self, name: str, **variables: str) -> None:
+        """Start it, with other variables than the file's where given, and wait until its health check says so."""
+        process = self.running[name] = self._start(name, self.project.services[name].command, variables)
         health = self.project.services[name].healthcheck
         assert health is not None
         kind, program, *arguments = health.test
@@ -73,7 +80,8 @@ class Walker:
 
         def healthy() -> bool:
             assert process.poll() is None, self.log(name)
-            return subprocess.run(check, capture_output=True, check=False).returncode == 0
+            asked = subprocess.run(check, env=self._environment(name, variables), capture_output=True, check=False)
+            return asked.returncode == 0
 
         assert processes.poll_until(healthy, time.monotonic() + START_S), self.log(name)
 
@@ -96,17 +104,23 @@ class Walker:
         """What it wrote."""
         return (self._folder / name).read_text()[-10_000:]
 
-    def _start(self, name: str, *more: str) -> "subprocess.Popen[bytes]":
-        service = self.project.services[name]
-        variables = {key: self.place.here(value) for key, value in service.environment.items()}
+    def _environment(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
+        there = {**self.project.services[name].environment, **given}
+        variables = {key: self.place.here(value) for key, value in there.items()}
         variables["COLLECTOR_PORT"] = self.place.here("8080")
         if not self._kafka:
             variables.pop("COLLECTOR_KAFKA_BOOTSTRAP", None)
+        return environment({**variables, "TMPDIR": str(self._folder)})
+
+    def _start(
+        self, name: str, command: list[str], given: Mapping[str, str] = MappingProxyType({})
+    ) -> "subprocess.Popen[bytes]":
+        service = self.project.services[name]
         with (self._folder / name).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", _program(service), *map(self.place.here, service.command), *more],
+                [sys.executable, "-c", _program(service), *map(self.place.here, command)],
                 cwd=self._folder,
-                env=environment({**variables, "TMPDIR": str(self._folder)}),
+                env=self._environment(name, given),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -125,8 +139,10 @@ def _program(service: Service) -> str:
 
 @pytest.fixture
 def database(best_engine: Engine) -> Iterator[str]:
-    """A server set up as the image does it: an empty database, the extension, and our script; passwords count."""
-    with best_engine.bare_server() as server:
+    """A server set up as the image does it: the command's settings, an empty database, the extension, and our script;
+    passwords count.
+    """
+    with best_engine.bare_server(None, **server_settings(load(SECRETS).services["database"])) as server:
         with psycopg.connect(server.url, autocommit=True) as admin:
             if best_engine.has_timescaledb:
                 admin.execute("CREATE EXTENSION timescaledb")
@@ -160,6 +176,13 @@ def kafka(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def walker(database: str, kafka: str | None, tmp_path: Path) -> Iterator[Walker]:
+    with walking(database, kafka, tmp_path) as walker:
+        yield walker
+
+
+@contextlib.contextmanager
+def walking(database: str, kafka: str | None, folder: Path) -> Iterator[Walker]:
+    """What is left of it in the end is killed."""
     socket = conninfo_to_dict(database)
     place = Place(
         {
@@ -172,17 +195,17 @@ def walker(database: str, kafka: str | None, tmp_path: Path) -> Iterator[Walker]
             "0.0.0.0": "127.0.0.1",
         }
     )
-    walking = Walker(load(SECRETS), place, tmp_path, kafka=kafka is not None)
+    walker = Walker(load(SECRETS), place, folder, kafka=kafka is not None)
     try:
-        yield walking
+        yield walker
     finally:
-        walking.kill()
+        walker.kill()
 
 
 def test_the_walk(walker: Walker, database: str) -> None:
     walker.run("migrate")
     walker.start("collector")
-    walker.start("consumer")
+    walker.start("consumer", COLLECTOR_API_KEYS="on")  # as it is where the collector asks for keys
     client = Client(walker.place.here("http://collector:8080"))
     # Devices of every kind, through the queue too; each proves its numbers.
     walker.run("simulator", "--duration", "3s", "--speed", "60", "--verify")
@@ -221,6 +244,25 @@ def _is_shown_by_grafana(walker: Walker, database: str) -> None:
                 assert connection.execute(sql.encode()).fetchall(), target.raw_sql
         with pytest.raises(psycopg.errors.Error, match=re.compile("read-only|permission")):
             connection.execute("DELETE FROM analytics_hour")
+
+
+def test_with_keys(database: str, tmp_path: Path) -> None:
+    """Opened as the document says: its commands make the keys, and Prometheus gets in by one."""
+    text = OPERATIONS.read_text().partition("### Containers")[2].partition("\n### ")[0]
+    commands = re.findall(r"^docker compose run --rm (\w+) (keys create .*?)(?: >.*)?$", text, re.MULTILINE)
+    assert len(commands) == 2
+    with walking(database, None, tmp_path) as walker:
+        walker.run("migrate")
+        keys = {}
+        for service, command in commands:
+            printed = walker.run_instead(service, *command.split())
+            keys[command.split()[-1]] = re.findall(r"^ck_\S+$", printed, re.MULTILINE)[0]
+        walker.start("collector", COLLECTOR_API_KEYS="on")
+        client = Client(walker.place.here("http://collector:8080"))
+        assert client.get("/metrics").status == 401
+        assert client.get("/metrics", {"Authorization": f"Bearer {keys['read']}"}).status == 200
+        assert client.post(line_of("keys", "a"), {"Authorization": f"Bearer {keys['ingest']}"}).status == 204
+        walker.stop("collector")
 
 
 @pytest.mark.parametrize("login", LOGINS)
