@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from collector import background
 from collector.metrics import registry
+from collector.queue import ENDPOINT as QUEUE
 
 EVERY_S = 5.0
 """Between two looks: often enough for a curve of a quarter of an hour, and a millisecond each."""
@@ -58,7 +59,9 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Vitals(msgspec.Struct, frozen=True):
-    """How the collector does. `curve`: messages taken in a second, from one look to the next, oldest first."""
+    """How the collector does. `per_s`: messages taken in a second, of the last minute; `curve`: from one look to the
+    next, oldest first.
+    """
 
     per_s: float
     curve: list[float]
@@ -147,7 +150,12 @@ def _endpoint(path: str, before: Look, last: Look) -> Endpoint:
 
 
 def _per_s(before: Look, last: Look) -> float:
-    return _over(sum(last.received.values()) - sum(before.received.values()), before, last)
+    return _over(_taken_in(last) - _taken_in(before), before, last)
+
+
+def _taken_in(at: Look) -> float:
+    """What came from outside: what the queue hands on was counted at /payloads already."""
+    return sum(count for endpoint, count in at.received.items() if endpoint != QUEUE)
 
 
 def _over(gain: float, before: Look, last: Look) -> float:

@@ -9,9 +9,18 @@ UID = "collector-health"
 _GREEN_TO_RED = "green", "orange", "red"
 
 
+OUTSIDE = 'endpoint!="queue"'
+"""What the queue hands on was counted at /payloads already."""
+
+
 def rate(metric: str, by: str, where: str = "") -> str:
     """A counter's increase a second."""
     return f"sum by ({by}) (rate({metric}{{{where}}}[$__rate_interval]))"
+
+
+def total(what: str) -> str:
+    """Messages of all endpoints that were received, stored, repeated or rejected, a second."""
+    return f"sum(rate(collector_{what}_total{{{OUTSIDE}}}[$__rate_interval]))"
 
 
 def quantile(q: float, metric: str) -> str:
@@ -25,7 +34,7 @@ def rejected_share(window: str) -> str:
     """
     return (
         f'(sum(rate(collector_rejected_total{{reason!="unavailable"}}[{window}])) or vector(0)) '
-        f"/ (sum(rate(collector_received_total[{window}])) > 0)"
+        f"/ (sum(rate(collector_received_total{{{OUTSIDE}}}[{window}])) > 0)"
     )
 
 
@@ -42,7 +51,7 @@ _VIEWS: list[View | Row] = [
     stat(
         "Received",
         "Lines and single messages taken in, a second.",
-        Prom("sum(rate(collector_received_total[$__rate_interval]))", "received"),
+        Prom(total("received"), "received"),
         unit="cps",
     ),
     stat(
@@ -72,16 +81,17 @@ _VIEWS: list[View | Row] = [
     chart(
         "Received",
         "Lines and single messages taken in, a second, by endpoint.",
-        Prom(rate("collector_received_total", "endpoint"), "{{endpoint}}"),
+        Prom(rate("collector_received_total", "endpoint", OUTSIDE), "{{endpoint}}"),
         unit="cps",
         stack=True,
     ),
     chart(
         "What becomes of it",
-        "At rest, received = stored + rejected + repeated; what is missing waits in the backlog.",
-        Prom("sum(rate(collector_stored_total[$__rate_interval]))", "stored"),
-        Prom("sum(rate(collector_repeated_total[$__rate_interval]))", "repeated"),
-        Prom("sum(rate(collector_rejected_total[$__rate_interval]))", "rejected"),
+        "At rest, received = stored + rejected + repeated; what is missing waits in the backlog. Of /payloads, stored "
+        "means in the queue.",
+        Prom(total("stored"), "stored"),
+        Prom(total("repeated"), "repeated"),
+        Prom(total("rejected"), "rejected"),
         unit="cps",
     ),
     chart(

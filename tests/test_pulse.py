@@ -35,6 +35,15 @@ def test_a_rate_is_never_negative_and_no_more_than_the_fastest(steps: list[tuple
     assert min(found.curve) * 0.999 <= found.per_s <= max(found.curve) * 1.001
 
 
+def test_what_the_queue_hands_on_is_not_taken_in_again() -> None:
+    def looked(at_s: float, payloads: float) -> Look:
+        return Look(at_s, received={"/payloads": payloads, "queue": payloads, "/stats": 0.0})
+
+    found = vitals([looked(0, 0), looked(RATE_S, 600)])
+    assert (found.per_s, found.curve) == (10, [10])
+    assert [(each.path, each.per_s) for each in found.endpoints] == [("/payloads", 10), ("/stats", 0), ("queue", 10)]
+
+
 def test_a_worker_that_ended_takes_its_counts_along() -> None:
     assert vitals([counted(0, 500), counted(RATE_S, 100)]).per_s == 0
 

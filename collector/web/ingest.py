@@ -44,7 +44,7 @@ def _curve(now: datetime, vitals: Vitals) -> h.Element:
         return h.p(".sub")["The curve begins in a few seconds."]
     step = timedelta(seconds=vitals.curve_s / len(vitals.curve))
     times = [now - step * back for back in reversed(range(len(vitals.curve)))]
-    said = f"Messages taken in a second over {words.span(vitals.curve_s)}; now {words.rate(vitals.per_s)}"
+    said = f"Messages taken in a second over {words.span(vitals.curve_s)}; {words.rate(vitals.per_s)} as a mean of the last minute"
     frame = Frame(times[0], times[-1], ticks(max(vitals.curve), 3), 96, FEW_TIMES)
     return line(said, times, [Series("messages", "c3", vitals.curve)], words.rate, frame, area=True)
 

@@ -90,7 +90,7 @@ def _tiles(shown: Shown) -> h.Element:
         parts.tile("Traffic", parts.size(total.bytes), "CDN and peers"),
         parts.tile("From peers", words.percent(total.p2p_share), [parts.size(total.p2p), " by P2P"]),
         parts.tile("Sessions started", parts.number(total.sessions), f"of {words.plural(customers, 'customer')}"),
-        parts.tile("Taken in", [words.rate(vitals.per_s), h.small["/s"]], picture=curve),
+        parts.tile("Taken in", [words.rate(vitals.per_s), h.small["/s"]], "mean of the last minute", picture=curve),
         parts.tile("Not stored yet", waiting, lag(vitals)),
     ]
 

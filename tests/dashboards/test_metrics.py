@@ -87,6 +87,13 @@ def test_an_expression_names_what_there_is(expression: str, text: str) -> None:
     assert in_text <= has, "a label that the expression does not keep"
 
 
+@pytest.mark.parametrize(("expression", "text"), EXPRESSIONS)
+def test_what_came_in_is_counted_once(expression: str, text: str) -> None:
+    """What the queue hands on was received at /payloads before."""
+    for name, matched in selectors(expression):
+        assert name != "collector_received_total" or "endpoint" in matched, text
+
+
 def test_a_running_collector_has_the_metrics(serve: Serve, best_database_url: str) -> None:
     """By name, also those that have not counted anything yet."""
     client: Client = serve(best_database_url).client
