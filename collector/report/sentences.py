@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from collector.report.model import Condition, Statistic
+from collector.report.model import Condition, Node, Statistic
 from collector.report.question import Question
 from collector.report.values import text_of
 
@@ -29,10 +29,10 @@ def cpu(threshold: float) -> str:
 
 def times(ratio: float) -> str:
     """A ratio, so that it is never said to be more than it is."""
-    return f"{int(ratio)}" if ratio >= 100 else f"{int(ratio * 10) / 10:g}"
+    return f"{int(ratio):,}" if ratio >= 100 else f"{int(ratio * 10) / 10:g}"
 
 
-def of(condition: Condition) -> str:
+def of(condition: Condition | Node) -> str:
     """What a condition asks for: "version 6.04", "os windows", "filename_length over 42", "indexing"."""
     value = text_of(condition.value)
     if condition.dimension == "event":
@@ -69,10 +69,9 @@ def line(
     what = of(condition)
     if condition.dimension == "event":
         return f"{percent(covers)} were over {cpu(threshold)}{added} while {what}"
-    if in_part:
-        return f"{percent(covers)} of those with {what} ({percent(others)} of the others)"
+    whom = "those" if in_part else "them"
     did = "ran" if condition.dimension == "version" else "had"
-    return f"{percent(covers)} of them {did} {what} ({percent(others)} of the others did)"
+    return f"{percent(covers)} of {whom} {did} {what} ({percent(others)} of the others did)"
 
 
 def finding(condition: Condition, statistic: Statistic, threshold: float, low: float, covers: float) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from collector.report.model import CpuReport, Node
+from collector.report.sentences import of
 
 NOTHING = "Nothing stands out."
 WORST = 3
-"""Sessions to look at that the text names."""
+"""Sessions that the text names."""
 
 
 def as_text(report: CpuReport) -> str:
@@ -15,7 +16,7 @@ def as_text(report: CpuReport) -> str:
 
 
 def lines(report: CpuReport) -> Iterator[str]:
-    """The headline, the tree, what the first node comes to, and sessions to look at."""
+    """The headline, the tree, what the first node comes to, and the worst sessions at the end of its path."""
     yield report.sentence
     yield from _below(report.tree, "")
     if not report.tree:
@@ -25,9 +26,10 @@ def lines(report: CpuReport) -> Iterator[str]:
     yield ""
     yield report.tree[0].finding
     yield report.tree[0].base_rate
-    worst = _first_leaf(report.tree[0]).worst
-    if worst:
-        yield "Sessions to look at: " + ", ".join(f"{each.session} ({each.cpu:.10g}%)" for each in worst[:WORST])
+    path = list(_first_path(report.tree))
+    if worst := path[-1].worst[:WORST]:
+        named = ", ".join(f"{each.session} ({each.cpu:.10g}%)" for each in worst)
+        yield f"Worst sessions of {', '.join(of(node) for node in path)}: {named}"
 
 
 def _below(nodes: list[Node], indent: str) -> Iterator[str]:
@@ -37,7 +39,8 @@ def _below(nodes: list[Node], indent: str) -> Iterator[str]:
         yield from _below(node.children, indent + ("  " if last else "│ "))
 
 
-def _first_leaf(node: Node) -> Node:
-    while node.children:
-        node = node.children[0]
-    return node
+def _first_path(nodes: list[Node]) -> Iterator[Node]:
+    """From the first node to its first leaf."""
+    while nodes:
+        yield nodes[0]
+        nodes = nodes[0].children

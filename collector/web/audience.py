@@ -15,8 +15,10 @@ SHOWN_HOURS = 24
 _NONE = Counts()
 
 
-def audience(now: datetime, counted: Mapping[datetime, Counts]) -> h.Element:
-    """`counted`: by the begin of the hour, of two days; hours without a hit are left out."""
+def audience(now: datetime, counted: Mapping[datetime, Counts], *, filtered: bool = False) -> h.Element:
+    """`counted`: by the start of the hour, of two days; hours without a hit are left out. `filtered`: the page shows
+    some customers, which this does not know.
+    """
     this = now.replace(minute=0, second=0, microsecond=0)
     hours = [this - HOUR * back for back in reversed(range(SHOWN_HOURS))]
     pairs = [(counted.get(hour, _NONE), counted.get(hour - DAY, _NONE)) for hour in hours]
@@ -24,7 +26,7 @@ def audience(now: datetime, counted: Mapping[datetime, Counts]) -> h.Element:
     csv = f"/analytics/range?format=csv&from={words.iso(hours[0] - DAY + HOUR)}"
     return parts.card(
         "audience",
-        "Audience",
+        parts.unfiltered("Audience", filtered=filtered),
         h.p(".sub")[
             f"This hour, {words.clock(this)} – {words.clock(this + HOUR)} UTC; beside it yesterday's whole hour"
         ],
@@ -40,7 +42,7 @@ def audience(now: datetime, counted: Mapping[datetime, Counts]) -> h.Element:
 
 
 def _beside(title: str, value: int, before: int) -> h.Element:
-    note = h.span(".note")["of ", parts.number(before), " yesterday"]
+    note = h.span(".note")["yesterday ", parts.number(before)]
     return h.div[h.dt[title], h.dd[h.span(".value")[parts.number(value)], note]]
 
 

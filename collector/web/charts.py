@@ -24,12 +24,16 @@ TIMES = 10
 """Labels of times at most; on a narrow screen every other one is left out."""
 FEW_TIMES = 5
 """The same of a chart that is half as wide."""
+WITH_SECONDS = 0.6
+"""As many labels as else where they have seconds, which are half as long again."""
 GAP = 0.16
 """Of a bar's place, what stays free."""
 OVER = "over-the-threshold"
 """What is drawn of a line in the colour of heat. One chart of a page has a threshold."""
 EDGE = 0.03
-"""Of the width: a label nearer to an edge than this is not centred on its tick, for it would be cut off."""
+"""Of the width: a label nearer to the right edge than this ends at its tick, for it would be cut off. At the left one
+there is the axis of numbers.
+"""
 
 Format = Callable[[float], str]
 
@@ -239,20 +243,23 @@ def _times(frame: Frame, y: float) -> list[h.Element]:
             _line(x1=x, x2=x, y1=_short(y), y2=_short(y + 4)),
             _text(x=x, y=_short(y + 17), text_anchor=_anchor(frame.x(tick.time)))[tick.label],
         ]
-        for place, tick in enumerate(_fitting(time_ticks(frame.since, frame.until, frame.times)))
+        for place, tick in enumerate(_fitting(frame))
         for x in [_percent(frame.x(tick.time))]
     ]
 
 
-def _fitting(found: list[Tick]) -> list[Tick]:
-    """Days before hours: with every other label left out, on a narrow screen, the days stay."""
+def _fitting(frame: Frame) -> list[Tick]:
+    """No more than there is room for. Days before hours: with every other label left out, on a narrow screen, the days
+    stay.
+    """
+    found = time_ticks(frame.since, frame.until, frame.times)
+    if any(tick.time.second for tick in found):
+        found = time_ticks(frame.since, frame.until, int(frame.times * WITH_SECONDS))
     strong = next((place for place, tick in enumerate(found) if tick.strong), 0)
     return found[strong % 2 :]
 
 
 def _anchor(share: float) -> str:
-    if share < EDGE:
-        return "start"
     return "end" if share > 1 - EDGE else "middle"
 
 

@@ -37,7 +37,7 @@ def filters(view: View, overview: Overview) -> h.Element:
     absolute = view.hours is None
     customers = [each.customer for each in overview.customers if each.customer is not None]
     contents = [each.content for each in overview.contents if each.content is not None]
-    chosen = absolute or view.customer is not None or view.content is not None
+    chosen = absolute or view.filtered
     return h.form(".filters", method="get", action="/", role="search", aria_label="Filters")[
         None if absolute else h.input(type="hidden", name="hours", value=str(view.hours)),
         _text("customer", "Customer", view.customer, customers),

@@ -78,7 +78,7 @@ def _drawn(report: CpuReport, cell: Cell, *, linked: bool) -> h.Element:
 
 
 def _gauge(inside: float, outside: float | None) -> list[h.Element | None]:
-    """How much of the cell is hot, and, as a mark, how much of the others is."""
+    """How much of the cell is hot, and, as a mark, how much of what is outside."""
     foot = {"y": str(ROW - GAP - GAUGE), "height": str(GAUGE)}
     mark = None
     if outside is not None:
@@ -90,7 +90,7 @@ def _gauge(inside: float, outside: float | None) -> list[h.Element | None]:
 def _share(report: CpuReport, node: Node | None) -> str:
     if node is None:
         return f"{percent(report.share)} of {exact(report.sessions)} are hot"
-    return f"{percent(node.share_inside)} hot, {percent(node.share_outside)} of the others"
+    return f"{percent(node.share_inside)} hot; outside {percent(node.share_outside)}"
 
 
 def _title(report: CpuReport) -> str:

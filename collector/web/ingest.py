@@ -10,12 +10,14 @@ from collector.web.charts import FEW_TIMES, Frame, Series, line
 from collector.web.scales import ticks
 
 
-def ingest(now: datetime, vitals: Vitals, computed_until: datetime | None) -> h.Element:
-    """The rate as a curve, what waits, and each endpoint's numbers."""
+def ingest(now: datetime, vitals: Vitals, computed_until: datetime | None, *, filtered: bool = False) -> h.Element:
+    """The rate as a curve, what waits, and each endpoint's numbers. `filtered`: the page shows some customers, which
+    this does not know.
+    """
     commit = "–" if vitals.commit_p95_s is None else words.span(vitals.commit_p95_s)
     return parts.card(
         "ingest",
-        "Ingest",
+        parts.unfiltered("Ingest", filtered=filtered),
         h.p(".sub")["Messages taken in a second, by this server"],
         _curve(now, vitals),
         h.dl(".facts")[
@@ -44,7 +46,8 @@ def _curve(now: datetime, vitals: Vitals) -> h.Element:
         return h.p(".sub")["The curve begins in a few seconds."]
     step = timedelta(seconds=vitals.curve_s / len(vitals.curve))
     times = [now - step * back for back in reversed(range(len(vitals.curve)))]
-    said = f"Messages taken in a second over {words.span(vitals.curve_s)}; {words.rate(vitals.per_s)} as a mean of the last minute"
+    mean = f"{words.rate(vitals.per_s)} as a mean of the last minute"
+    said = f"Messages taken in a second over {words.span(vitals.curve_s)}; {mean}"
     frame = Frame(times[0], times[-1], ticks(max(vitals.curve), 3), 96, FEW_TIMES)
     return line(said, times, [Series("messages", "c3", vitals.curve)], words.rate, frame, area=True)
 

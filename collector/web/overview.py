@@ -20,7 +20,7 @@ from collector.web.view import DEFAULT_HOURS, PRESETS, WINDOW_S, View
 
 
 class Shown(msgspec.Struct):
-    """All that the page is made of. `hours`: analytics by the begin of each hour, of two days. `report`: None while it
+    """All that the page is made of. `hours`: analytics by the start of each hour, of two days. `report`: None while it
     is being made, a text where it cannot be. `computed_until`: how far windows are computed ahead, if they are.
     `stored`: anything ever was. `address`: where the client reaches the collector.
     """
@@ -73,11 +73,15 @@ def _sections(shown: Shown) -> list[h.Element]:
         h.div(".halves")[ranking.customers(view, overview), ranking.contents(view, overview)],
     ]
     whole = h.a(href="/reports/cpu")["The whole report"]
+    filtered = view.filtered
     return [
         _tiles(shown),
         h.div("#watched", data_live=True)[watched if overview.at else _nothing(view)],
-        parts.card("cpu", "CPU of clients", brief(shown.report), aside=whole),
-        h.div(".halves")[audience(shown.now, shown.hours), ingest(shown.now, shown.vitals, shown.computed_until)],
+        parts.card("cpu", parts.unfiltered("CPU of clients", filtered=filtered), brief(shown.report), aside=whole),
+        h.div(".halves")[
+            audience(shown.now, shown.hours, filtered=filtered),
+            ingest(shown.now, shown.vitals, shown.computed_until, filtered=filtered),
+        ],
     ]
 
 
@@ -85,13 +89,16 @@ def _tiles(shown: Shown) -> h.Element:
     total, vitals = shown.overview.total, shown.vitals
     customers = sum(each.names for each in shown.overview.customers)
     waiting = parts.number(vitals.backlog_rows + vitals.queue_waiting)
+    everybody = ", all customers" if shown.view.filtered else ""
     curve = sparkline(f"Messages a second over {words.span(vitals.curve_s)}", vitals.curve, "c3")
     return h.dl("#tiles.tiles", data_live=True)[
         parts.tile("Traffic", parts.size(total.bytes), "CDN and peers"),
         parts.tile("From peers", words.percent(total.p2p_share), [parts.size(total.p2p), " by P2P"]),
         parts.tile("Sessions started", parts.number(total.sessions), f"of {words.plural(customers, 'customer')}"),
-        parts.tile("Taken in", [words.rate(vitals.per_s), h.small["/s"]], "mean of the last minute", picture=curve),
-        parts.tile("Not stored yet", waiting, lag(vitals)),
+        parts.tile(
+            "Taken in", [words.rate(vitals.per_s), h.small["/s"]], f"mean of the last minute{everybody}", picture=curve
+        ),
+        parts.tile("Not stored yet", waiting, f"{lag(vitals)}{everybody}"),
     ]
 
 

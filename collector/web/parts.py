@@ -19,6 +19,11 @@ def card(identity: str, title: h.Node, *content: h.Node, aside: h.Node = None, l
     ]
 
 
+def unfiltered(title: str, *, filtered: bool) -> h.Node:
+    """The heading of what does not follow the page's filters, which it says where there are any."""
+    return [title, " ", h.span(".note")["all customers"]] if filtered else title
+
+
 def table(caption: str, columns: Sequence[str], rows: Iterable[Row], *, texts: int = 1, kind: str = "") -> h.Element:
     """A table whose first `texts` columns are words and whose others are numbers; the first one names its row."""
 

@@ -1,10 +1,12 @@
 """The report on CPU as HTML: its first sentences, and the whole of it. Pure."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import htpy as h
 
 from collector.report.model import CpuReport, Node, WorstSession
+from collector.report.sentences import times
 from collector.web import parts, words
 from collector.web.icicle import condition, icicle
 from collector.web.layout import Sheet, page, sheet
@@ -63,11 +65,16 @@ def _body(report: CpuReport, *, linked: bool) -> h.Element:
             h.div(".scroll")[icicle(report, linked=linked)] if report.tree else None,
             _key() if report.tree else None,
         ],
-        parts.card("tree", "What the hot sessions have in common", _tree(report.tree, linked=linked), live=False)
+        parts.card(
+            "tree",
+            "What the hot sessions have in common",
+            _tree(report, report.tree, report.sessions, linked=linked),
+            live=False,
+        )
         if report.tree
         else None,
         parts.card("table", "As a table", _table(report), live=False) if report.tree else None,
-        parts.card("worst", "Sessions to look at", _worst("of all", report.worst, linked=linked), live=False)
+        parts.card("worst", "Worst of all sessions", _worst("of all", report, report.worst, linked=linked), live=False)
         if report.worst
         else None,
     ]
@@ -112,51 +119,67 @@ def _key() -> h.Element:
     return h.p(".sub.key-line")[
         "A cell is as wide as the part of the hot sessions above it that it covers. Its foot: ",
         h.span(".key.hot"),
-        " sessions that are hot; the mark: how many of the others are.",
+        " sessions that are hot; the mark: how many outside are.",
     ]
 
 
-def _tree(nodes: Sequence[Node], *, linked: bool, above: str = "n") -> h.Element:
+def _tree(report: CpuReport, nodes: Sequence[Node], sessions: int, *, linked: bool, above: str = "n") -> h.Element:
+    """`sessions`: how many the node above has."""
     return h.div(".nodes")[
-        (_node(node, f"{above}-{place}", opened=place == 1, linked=linked) for place, node in enumerate(nodes, 1))
+        (
+            _node(report, node, sessions, f"{above}-{place}", opened=place == 1, linked=linked)
+            for place, node in enumerate(nodes, 1)
+        )
     ]
 
 
-def _node(node: Node, identity: str, *, opened: bool, linked: bool) -> h.Element:
+def _node(report: CpuReport, node: Node, above: int, identity: str, *, opened: bool, linked: bool) -> h.Element:
     inside = f"{words.exact(node.hot)} of {words.exact(node.sessions)}"
     outside = f"{words.exact(node.outside_hot)} of {words.exact(node.outside_sessions)}"
     facts = [
         ("Hot inside", f"{inside}, {words.percent(node.share_inside)}"),
         ("Hot outside", f"{outside}, {words.percent(node.share_outside)}"),
-        ("Times as likely", f"{words.times(node.risk_ratio)}, at least {words.times(node.risk_ratio_low)}"),
+        ("Times as likely", f"{words.ratio(node.risk_ratio)}, at least {times(node.risk_ratio_low)}"),
         ("Covers of the hot sessions", words.percent(node.covers)),
         ("Of the hot time, and of all time", f"{words.percent(node.hot_time)}, {words.percent(node.all_time)}"),
         ("By chance (q)", f"{node.q_value:.1g}"),
     ]
     return h.details(".node", id=identity, open=opened)[
-        h.summary[h.span(".said")[node.sentence], h.span(".times")[f"≥ {words.times(node.risk_ratio_low)} ×"]],
+        h.summary[h.span(".said")[node.sentence], h.span(".times")[f"≥ {times(node.risk_ratio_low)} ×"]],
         h.div(".within")[
             h.p[node.finding, " ", h.span(".note")[node.base_rate]],
             h.dl(".facts")[(h.div[h.dt[title], h.dd[text]] for title, text in facts)],
-            _worst(condition(node), node.worst, linked=linked),
+            h.p(".note")[said] if (said := _outside(node, above)) else None,
+            _worst(condition(node), report, node.worst, linked=linked),
             h.p[h.a(".on", href=node.href)["Continue from here"]] if linked else None,
-            _tree(node.children, linked=linked, above=identity) if node.children else None,
+            _tree(report, node.children, node.sessions, linked=linked, above=identity) if node.children else None,
         ],
     ]
 
 
-def _worst(of: str, sessions: Sequence[WorstSession], *, linked: bool) -> h.Node:
+def _outside(node: Node, above: int) -> str | None:
+    """What is outside, where that is not the sessions that are left; docs/drill-down.md has why."""
+    if node.dimension == "event":
+        return "Outside are the other events in force, each session with each of them."
+    if node.sessions + node.outside_sessions > above:
+        return "A session may be on both sides: inside is what was measured while this held, outside the rest of it."
+    return None
+
+
+def _worst(of: str, report: CpuReport, sessions: Sequence[WorstSession], *, linked: bool) -> h.Node:
     if not sessions:
         return None
+    one_day = report.since.date() == (report.to - timedelta(microseconds=1)).date()
     rows: list[parts.Row] = [
         [
             h.a(href=each.href)[parts.name(each.session)] if linked else parts.name(each.session),
             h.data(value=str(each.cpu))[f"{each.cpu:.1f}{words.NARROW}%"],
-            parts.time(each.at, words.moment(each.at, seconds=True)),
+            parts.time(each.at, clock if one_day else f"{words.day(each.at)}, {clock}"),
         ]
         for each in sessions
+        for clock in [words.clock(each.at, seconds=True)]
     ]
-    return parts.table(f"Worst sessions, {of}", ["Worst sessions", "CPU", "when (UTC)"], rows)
+    return parts.table(f"Worst sessions, {of}", ["Worst sessions", "CPU", "when (UTC)"], rows, kind="worst")
 
 
 def _table(report: CpuReport) -> h.Element:
@@ -168,8 +191,8 @@ def _table(report: CpuReport) -> h.Element:
             parts.number(node.hot),
             words.percent(node.share_inside),
             words.percent(node.share_outside),
-            words.times(node.risk_ratio),
-            words.times(node.risk_ratio_low),
+            words.ratio(node.risk_ratio),
+            times(node.risk_ratio_low),
             words.percent(node.covers),
             f"{node.q_value:.1g}",
         ]

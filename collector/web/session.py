@@ -33,6 +33,11 @@ class Asked(msgspec.Struct, frozen=True):
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def ranged(self) -> bool:
+        """Whether it may be a part of the session."""
+        return self.since is not None or self.until is not None
+
 
 def look() -> Sheet:
     """Its style and script."""
@@ -46,7 +51,7 @@ def render(found: SessionCpu, asked: Asked) -> str:
             h.div[h.h1[parts.name(found.session)], h.p(".sub")[_told(found)]],
             h.p(".more")[
                 h.a(href=asked.report)["CPU report of this time"],
-                h.a(href=asked.here)["The whole session"] if asked.since or asked.until else None,
+                h.a(href=asked.here)["The whole session"] if asked.ranged else None,
                 h.a(href=asked.data)["JSON"],
             ],
         ],
@@ -57,7 +62,7 @@ def render(found: SessionCpu, asked: Asked) -> str:
 
 def _told(found: SessionCpu) -> str:
     if found.since is None or found.to is None:
-        return "No messages in this range"
+        return "No messages"
     version = [] if found.version is None else [f"version {found.version}"]
     length = words.span((found.to - found.since).total_seconds())
     return " · ".join([f"{words.between(found.since, found.to, seconds=True)} UTC", length, *version])
@@ -65,11 +70,12 @@ def _told(found: SessionCpu) -> str:
 
 def _content(found: SessionCpu, asked: Asked) -> h.Node:
     if found.since is None or found.to is None:
+        within = " in this range" if asked.ranged else ""
         return h.section(".card")[
             parts.notice(
                 "Nothing is known of this session here",
-                h.p["It sent no message in this range, or its messages are past their retention."],
-                h.p[h.a(href=asked.here)["The whole session"]],
+                h.p[f"It sent no message{within}, or its messages are past their retention."],
+                h.p[h.a(href=asked.here)["The whole session"]] if asked.ranged else None,
             )
         ]
     return [_chart(found, asked), _numbers(found)]
@@ -176,7 +182,7 @@ def _numbers(found: SessionCpu) -> h.Element:
 
 
 def _events(bands: Sequence[Band]) -> h.Element:
-    columns = ["Event", "Begin (UTC)", "End (UTC)", "Properties", "lasted"]
+    columns = ["Event", "Start (UTC)", "End (UTC)", "Properties", "lasted"]
     rows: list[parts.Row] = [
         [
             parts.name(band.event),

@@ -29,6 +29,11 @@ class View(msgspec.Struct, frozen=True):
     content: str | None = None
 
     @property
+    def filtered(self) -> bool:
+        """Whether it shows a part of what there is."""
+        return self.customer is not None or self.content is not None
+
+    @property
     def step(self) -> timedelta:
         """Of a bar: the shortest with which there are not more than MAX_BARS."""
         length_s = (self.until - self.since).total_seconds()

@@ -1,10 +1,12 @@
-"""Numbers and times as people read them: units of the decimal kind, three digits that count, narrow spaces. Pure."""
+"""Numbers and times as people read them: units of the decimal kind, three digits that count, commas as in sentences.
+Pure.
+"""
 
 import math
 from datetime import UTC, datetime, timedelta
 
 NARROW = "\u202f"
-"""A narrow space that does not break: between digits, and between a number and its unit."""
+"""A narrow space that does not break, between a number and its unit."""
 MINUS = "\u2212"
 _UNITS = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
@@ -20,13 +22,13 @@ def rate(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """Exact up to five digits, and three that count beyond: `12 345`, `1.24 M`."""
+    """Exact up to five digits, and three that count beyond: `12,345`, `1.24 M`."""
     return exact(int(value)) if abs(value) < 100_000 else _scaled(value, "")
 
 
 def exact(value: int) -> str:
     """Every digit, in groups of three."""
-    return f"{value:,}".replace(",", NARROW).replace("-", MINUS)
+    return f"{value:,}".replace("-", MINUS)
 
 
 def percent(share: float | None) -> str:
@@ -40,11 +42,13 @@ def percent(share: float | None) -> str:
     return f"{value:.{decimals}f}{NARROW}%"
 
 
-def times(ratio: float | None) -> str:
-    """How many times as much: `3.7`, `24`, `140`; a dash where there is no number."""
-    if ratio is None:
+def ratio(value: float | None) -> str:
+    """How many times as much, rounded to nearest: `3.7`, `24`, `140`; a dash where there is no number. For a bound,
+    `report.sentences.times` never says more than it is.
+    """
+    if value is None:
         return "–"
-    return f"{ratio:.1f}" if ratio < 9.95 else exact(round(ratio))
+    return f"{value:.1f}" if value < 9.95 else exact(round(value))
 
 
 def span(seconds: float) -> str:
@@ -101,7 +105,7 @@ def iso(time: datetime) -> str:
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
-    """`1 session`, `4 210 sessions`."""
+    """`1 session`, `4,210 sessions`."""
     return f"{exact(number)} {one if number == 1 else many or one + 's'}"
 
 

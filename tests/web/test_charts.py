@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import htpy as h
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.web import words
-from collector.web.charts import WIDTH, Band, Bin, Frame, Lane, Series, bars, legend, line, sparkline
+from collector.web.charts import FEW_TIMES, TIMES, WIDTH, Band, Bin, Frame, Lane, Series, bars, legend, line, sparkline
 from collector.web.scales import ticks
 from tests.harness.html import Page
 from tests.web.examples import HOSTILE, SINCE
 
 STEP = timedelta(minutes=5)
+PHONE, WIDTH_OF_CHARACTER = 270, 6.5
+"""Pixels: the plot on a phone, and a digit of a label."""
 
 
 def bins(number: int) -> list[Bin]:
@@ -130,9 +133,23 @@ def test_labels_near_an_edge_are_not_cut_off() -> None:
     frame = Frame(SINCE, SINCE + timedelta(hours=24), [0, 1], 100)
     page = Page(str(line("x", [], [], words.count, frame)))
     anchors = [text["text-anchor"] for text in page.of("text")][2:]
-    assert anchors[0] == "start"
     assert anchors[-1] == "end"
-    assert set(anchors[1:-1]) == {"middle"}
+    assert set(anchors[:-1]) == {"middle"}, "at the left there is the axis of numbers"
+
+
+@pytest.mark.parametrize("times", [TIMES, FEW_TIMES])
+@given(seconds=st.integers(1, 900), fraction=st.integers(0, 999))
+def test_labels_have_room_on_a_phone(times: int, seconds: int, fraction: int) -> None:
+    """Every other one is left out there, and those that are left have half as much again as they are wide: the last
+    one may end where another would have its middle.
+    """
+    since = SINCE + timedelta(milliseconds=fraction)
+    frame = Frame(since, since + timedelta(seconds=seconds), [0, 1], 100, times)
+    page = Page(str(line("x", [], [], words.count, frame)))
+    labels = page.contents["text"][2:]
+    places = [float((text["x"] or "").rstrip("%")) / 100 * PHONE for text in page.of("text")[2:]][::2]
+    width = WIDTH_OF_CHARACTER * max(map(len, labels), default=0)
+    assert all(two - one >= 1.5 * width for one, two in pairwise(places))
 
 
 def test_the_frame_is_the_range() -> None:

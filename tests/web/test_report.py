@@ -1,14 +1,17 @@
 """The report as HTML: every node, every number, links that go on, and nothing of it outside itself."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
-from collector.report.model import Node
+from collector.report import sentences
+from collector.report.model import Condition, Node
+from collector.report.text import as_text
 from collector.web import report
 from collector.web.icicle import cells, condition, icicle
 from tests.harness.html import Page
-from tests.web.examples import HOSTILE, filtered, node, worst
+from tests.web.examples import HOSTILE, SINCE, filtered, node, worst
 from tests.web.examples import report as example
 
 
@@ -91,6 +94,53 @@ def test_where_there_is_no_tree_it_says_why(changes: dict[str, object], said: st
     assert said in page.text
     assert "svg" in page.contents  # of the head
     assert not [each for each in page.of("svg") if each.get("class") == "icicle"]
+
+
+@pytest.mark.parametrize(("low", "said"), [(1.956, "1.9"), (3.0, "3"), (34.26, "34.2"), (1234.9, "1,234")])
+def test_a_bound_is_said_as_in_its_sentence_and_never_more(low: float, said: str) -> None:
+    finding = sentences.finding(Condition("version", "=", "6.04"), "max", 30.0, low, 0.8)
+    page = shown(tree=[node(risk_ratio=low * 1.2, risk_ratio_low=low, finding=finding)])
+    assert f"at least {said} times" in finding
+    assert f"≥ {said} ×" in page.text
+    assert f", at least {said}" in page.contents["dd"][2]
+    (table,) = [text for text in page.contents["table"] if "share outside" in text]
+    assert said in table
+
+
+def test_a_cell_says_what_its_second_share_is() -> None:
+    assert "61\u202f% hot; outside 2.0\u202f%" in shown().contents["text"]
+
+
+def test_an_outside_that_is_not_the_rest_is_explained() -> None:
+    event, number = node("event", "indexing"), node("filename_length", 42, op=">")
+    version = node("version", "6.04", sessions=20, outside_sessions=80)
+    assert "each session with each of them" in shown(sessions=100, tree=[event]).text
+    assert "may be on both sides" in shown(sessions=100, tree=[number]).text
+    assert "both sides" not in shown(sessions=100, tree=[version]).text
+
+
+def test_the_text_says_whose_worst_sessions_it_names() -> None:
+    last = as_text(example()).splitlines()[-1]
+    assert last == "Worst sessions of version 6.04, indexing: desktop-7 (97.5%)"
+    assert "Worst of all sessions" in shown().contents["h2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "in_part", "said"),
+    [
+        (Condition("version", "=", "6.04"), False, "80% of them ran version 6.04 (12% of the others did)"),
+        (Condition("version", "=", "6.04"), True, "80% of those ran version 6.04 (12% of the others did)"),
+        (Condition("size", ">", 42), True, "80% of those had size over 42 (12% of the others did)"),
+    ],
+)
+def test_a_line_is_about_those_above_it(given: Condition, in_part: bool, said: str) -> None:
+    assert sentences.line(given, "max", 30.0, 0.8, 0.12, in_part=in_part) == said
+
+
+def test_a_moment_has_its_day_where_there_are_several() -> None:
+    assert "15:00:00" in shown(tree=[]).contents["time"]
+    until = SINCE + timedelta(hours=12, minutes=5)
+    assert "1\u202fJan, 15:00:00" in shown(tree=[], to=until).contents["time"]
 
 
 def test_a_ratio_that_is_infinite_has_no_number() -> None:

@@ -1,7 +1,9 @@
 """A session's page: its line, its events in lanes, its numbers; of any session that clients can send."""
 
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +18,8 @@ ASKED = session.Asked("/sessions/desktop-7", "/reports/cpu?threshold=30", "/sess
 SECOND = timedelta(seconds=1)
 
 
-def shown(**changes: object) -> Page:
-    page = Page(session.render(example(**changes), ASKED))  # type: ignore[arg-type]
+def shown(asked: session.Asked = ASKED, **changes: object) -> Page:
+    page = Page(session.render(example(**changes), asked))  # type: ignore[arg-type]
     page.check_alone(session.look())
     return page
 
@@ -35,8 +37,12 @@ def test_it_has_the_line_the_lanes_and_the_way_back() -> None:
 
 
 def test_nothing_in_the_range() -> None:
-    page = shown(since=None, to=None, samples=0, highest=None, points=[], bands=[])
+    nothing: dict[str, Any] = {"since": None, "to": None, "samples": 0, "highest": None, "points": [], "bands": []}
+    page = shown(**nothing)
     assert "Nothing is known" in page.text
+    assert ASKED.here not in page.links(), "it is that page"
+    page = shown(msgspec.structs.replace(ASKED, since=SINCE), **nothing)
+    assert "in this range" in page.text
     assert ASKED.here in page.links()
 
 
