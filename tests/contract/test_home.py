@@ -70,6 +70,7 @@ def test_its_numbers_are_the_endpoints(app: App) -> None:
 def test_what_does_not_follow_the_filters_says_so(app: App) -> None:
     name = unique("filtered")
     app.single(payload(name, 1))
+    app.clock.advance(1)
     assert "all customers" not in home(app).text
     titles = home(app, customer=name).contents["h2"]
     assert {"CPU of clients all customers", "Audience all customers", "Ingest all customers", "Traffic"} <= set(titles)
