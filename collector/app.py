@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,10 +20,11 @@ from collector.access.entrance import enter, turn_away
 from collector.access.guard import Guard
 from collector.access.login import LOGIN, LOGOUT
 from collector.endpoints import ENDPOINTS
-from collector.errors import Problem, StoreError, Unavailable
+from collector.errors import BadRequest, MethodNotAllowed, NotFound, Problem, StoreError, TooLarge, Unavailable
 from collector.http.cors import Origins, open_to_pages
 from collector.http.html import html, wants_page
-from collector.http.methods import with_every_method
+from collector.http.methods import every_method, with_every_method
+from collector.http.paths import no_endpoint
 from collector.http.responses import PROBLEM_JSON, closing
 from collector.openapi import document
 from collector.routes.analytics import HitIngest, HourRead, get_hour, get_hours
@@ -44,6 +46,8 @@ log = structlog.get_logger()
 LEAVE_S = 1.0
 """How long clients are told to go elsewhere, before the process ends: a busy one has sent its next request by then."""
 
+POSTS = frozenset(endpoint.path for endpoint in ENDPOINTS)
+
 _INGEST: dict[str, type[Ingest]] = {"/analytics": HitIngest}
 """Endpoints whose single messages come in a way of their own."""
 
@@ -62,8 +66,7 @@ def create_app(make_service: Callable[[], Service]) -> "App":
         raw["GET", LOGIN], raw["POST", LOGIN], raw["POST", LOGOUT] = login.show, login.login, login.logout
         app.guard = service.guard
         if service.settings.cors_origins is not None:
-            paths = {endpoint.path for endpoint in ENDPOINTS}
-            app.front = open_to_pages(app.serve, paths, Origins(service.settings.cors_origins))
+            app.front = open_to_pages(app.serve, POSTS, Origins(service.settings.cors_origins))
         app.state.service = service
         await service.start()
         try:
@@ -87,7 +90,8 @@ def create_app(make_service: Callable[[], Service]) -> "App":
         logging_config=None,
     )
     reads = {route.path for route in app.routes}
-    app.asgi_handler = with_every_method(app.asgi_handler, {endpoint.path for endpoint in ENDPOINTS}, reads)
+    app.asgi_handler = with_every_method(app.asgi_handler, POSTS, reads)
+    app.state.paths = sorted(POSTS | {LOGIN, *map(_shown, reads - {"/"})})
     return app
 
 
@@ -208,13 +212,30 @@ def _store_error(request: Request[Any, Any, Any], exc: StoreError) -> Response[A
     return _problem(request, Unavailable(f"the database is away: {exc}", retry_after_s=1))
 
 
+_OURS = {problem.status: problem for problem in (BadRequest, MethodNotAllowed, TooLarge)}
+"""Of what Litestar finds wrong: under the same titles as what we find."""
+
+
+def _shown(path: str) -> str:
+    """A route as it is described: `/sessions/{session}`."""
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
+
+
 def _http_error(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Any]:
     """Litestar's own: unknown paths and methods, parameters that do not fit."""
+    path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+    if exc.status_code == NotFound.status:
+        return _problem(request, no_endpoint(path, POSTS if request.method == "POST" else request.app.state.paths))
     detail = exc.detail
+    if exc.status_code == MethodNotAllowed.status and exc.headers:
+        allow = every_method(exc.headers["allow"].encode(), post=path in POSTS)
+        detail = f"{path} takes {allow.decode()}"
     if isinstance(exc.extra, list) and exc.extra:
         detail = "; ".join(
             f"{item.get('key', '')}: {item.get('message', '')}" for item in exc.extra if isinstance(item, dict)
         )
+    if ours := _OURS.get(exc.status_code):
+        return _answer(request, ours(detail).body(), exc.headers)
     title = HTTPStatus(exc.status_code).phrase
     return _answer(
         request, {"type": "about:blank", "title": title, "status": exc.status_code, "detail": detail}, exc.headers

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from collector.errors import BadRequest
-from collector.messages.decoding import RAW_KEPT_BYTES, Decoded
+from collector.messages.decoding import ONE_EXPECTED, RAW_KEPT_BYTES, Decoded
 from collector.messages.payload import DECODER, Payload
 from tests.strategies import FRAGMENTS, VALID, streams
 
@@ -36,8 +36,35 @@ def refusal(body: bytes) -> str:
         found = DECODER.block(VALID + b"\n" + body + b"\n" + VALID + b"\n", 3)
         assert (len(found.rows), found.indices) == (2, [0, 2])
         (reject,) = found.rejects
-        assert (reject.index, reject.detail, reject.raw) == (1, caught.value.detail, body[:RAW_KEPT_BYTES])
+        assert (reject.index, reject.raw) == (1, body[:RAW_KEPT_BYTES])
+        hint = "" if reject.detail == caught.value.detail else f"; {ONE_EXPECTED}"
+        assert caught.value.detail == reject.detail + hint
     return caught.value.detail
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\n"])
+def test_an_empty_body_is_said_to_be_empty(body: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"^the body is empty$"):
+        DECODER.single(body)
+
+
+@pytest.mark.parametrize("body", [b"[%b]" % line(), b"[]", b" [", line() + b"\n" + line(), line() + b"\n{"])
+def test_many_where_one_is_expected_are_told_how_to_come(body: bytes) -> None:
+    assert refusal(body).endswith("one message is expected; send many as application/x-ndjson, a line each")
+
+
+@pytest.mark.parametrize("key", ["sessionduration", "SessionDuration", "SESSIONDURATION", "session_duration"])
+def test_a_key_that_is_nearly_a_field_is_named(key: str) -> None:
+    given = GOOD | {key: GOOD["sessionDuration"]}
+    del given["sessionDuration"]
+    said = f"Object missing required field `sessionDuration`; `{key}` is not a field"
+    assert refusal(msgspec.json.encode(given)) == said
+
+
+@pytest.mark.parametrize("key", ["duration", "_" * 60_000 + "sessionDuration", "ſessionDuration1"])
+def test_other_keys_are_not_named(key: str) -> None:
+    given = {name: value for name, value in GOOD.items() if name != "sessionDuration"} | {key: 1}
+    assert refusal(msgspec.json.encode(given)) == "Object missing required field `sessionDuration`"
 
 
 @pytest.mark.parametrize("field", STRINGS)
@@ -167,7 +194,8 @@ def test_a_line_is_accepted_exactly_when_it_is_as_a_single(data: bytes) -> None:
             try:
                 alone = DECODER.single(text)
             except BadRequest as exc:
-                assert [reject.detail for reject in found.rejects] == [exc.detail]
+                (reject,) = found.rejects
+                assert exc.detail in (reject.detail, f"{reject.detail}; {ONE_EXPECTED}")
             else:
                 assert found.rows == [alone]
 

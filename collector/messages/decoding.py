@@ -6,6 +6,7 @@ object; whatever else comes is decoded line by line, which gives each bad line i
 alone.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -72,6 +73,10 @@ class LineReader(Protocol):
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
 
 
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+ONE_EXPECTED = "one message is expected; send many as application/x-ndjson, a line each"
+
+
 class Decoder(Generic[Row]):
     """Decodes messages of one type. `problem` says what types cannot, None where all is well: it is asked for each
     message on its own, and for the messages of a block where an escaped NUL is among them, which PostgreSQL cannot
@@ -101,7 +106,7 @@ class Decoder(Generic[Row]):
         """Decode one message; raises BadRequest with the path of the field that is wrong."""
         row, reason = self.line(body)
         if row is None:
-            raise BadRequest(reason[1])
+            raise BadRequest(_with_hint(reason[1], body))
         return row
 
     def line(self, line: bytes) -> tuple[Row | None, Reason]:
@@ -109,7 +114,7 @@ class Decoder(Generic[Row]):
         try:
             row = self._decoder.decode(line)
         except msgspec.ValidationError as exc:
-            return None, ("invalid", str(exc))
+            return None, ("invalid", self._named(str(exc), line))
         except UnicodeDecodeError as exc:
             return None, ("encoding", f"not UTF-8: {exc.reason}")
         except RecursionError:
@@ -119,6 +124,19 @@ class Decoder(Generic[Row]):
         if problem := self._problem(row):
             return None, ("invalid", problem)
         return row, ("", "")
+
+    def _named(self, detail: str, line: bytes) -> str:
+        """What is wrong; of a field that is missing also the key that was meant to be it."""
+        missing = _MISSING.fullmatch(detail)
+        if missing is None:
+            return detail
+        try:
+            keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        except _REFUSALS:
+            return detail
+        name = missing[1]
+        near = next((key for key in keys if len(key) <= 2 * len(name) and _bare(key) == _bare(name)), None)
+        return detail if near is None else f"{detail}; `{near}` is not a field"
 
     def _line_by_line(self, block: bytes) -> Decoded:
         decoded = Decoded([], [], [])
@@ -133,6 +151,18 @@ class Decoder(Generic[Row]):
                 decoded.rows.append(row)
                 decoded.indices.append(index)
         return decoded
+
+
+def _bare(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
+
+
+def _with_hint(detail: str, body: bytes) -> str:
+    """What is wrong with one message, and what to send where it is none, or several."""
+    if not body or body.isspace():
+        return "the body is empty"
+    several = body.lstrip()[:1] == b"[" or "trailing characters" in detail
+    return f"{detail}; {ONE_EXPECTED}" if several else detail
 
 
 class Stateless:

@@ -197,6 +197,52 @@ def test_unknown_paths(app: App, path: str) -> None:
     app.get(path).problem(404)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("GET", "/stat", "no endpoint /stat; did you mean /stats?"),
+        ("GET", "/é", "no endpoint /%C3%A9; see /docs"),
+        ("GET", "/STATS", "no endpoint /STATS; did you mean /stats?"),
+        ("GET", "/session/a", "no endpoint /session/a; did you mean /sessions?"),
+        ("GET", "/openapi", "no endpoint /openapi; did you mean /openapi.json?"),
+        ("GET", "/favicon.ico", "no endpoint /favicon.ico; see /docs"),
+        ("GET", "/" + "x" * 5_000, f"no endpoint /{'x' * 99}; see /docs"),
+        ("POST", "/stat", "no endpoint /stat; did you mean /stats?"),
+        ("POST", "/v1/stats", "no endpoint /v1/stats; did you mean /stats?"),
+        ("POST", "/payload", "no endpoint /payload; did you mean /payloads?"),
+        ("POST", "/payloads/", "no endpoint /payloads/; did you mean /payloads?"),
+        ("POST", "/stats/", "no endpoint /stats/; did you mean /stats?"),
+        ("POST", "/sessions/logs/", "no endpoint /sessions/logs/; did you mean /sessions/logs?"),
+    ],
+)
+def test_an_unknown_path_is_told_which_one_was_meant(app: App, method: str, path: str, detail: str) -> None:
+    document = app.request(method, path, chunks=[b"{}"]).problem(404)
+    assert (document["title"], document["detail"]) == ("There is nothing by this name", detail)
+
+
+def test_a_slash_at_the_end_does_not_matter_for_reading(app: App) -> None:
+    assert app.get("/stats/").status == app.get("/stats").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("PUT", "/stats", "/stats takes GET, HEAD, OPTIONS, POST"),
+        ("POST", "/metrics", "/metrics takes GET, HEAD, OPTIONS"),
+        ("GET", "/payloads", "/payloads takes POST only"),
+    ],
+)
+def test_a_wrong_method_is_told_in_words(app: App, method: str, path: str, detail: str) -> None:
+    document = app.request(method, path, chunks=[b"{}"]).problem(405)
+    assert (document["title"], document["detail"]) == ("The path does not take this method", detail)
+
+
+def test_what_the_framework_refuses_has_the_same_title(app: App) -> None:
+    found = app.get("/stats", limit=0).problem(400)
+    assert found["title"] == app.get("/stats", nothing=1).problem(400)["title"]
+    assert found["detail"].startswith("limit: ")
+
+
 def test_a_stream_without_a_name(app: App) -> None:
     assert app.get("/streams/").status in (400, 404)
 
