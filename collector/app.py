@@ -22,7 +22,7 @@ from collector.access.login import LOGIN, LOGOUT
 from collector.endpoints import ENDPOINTS
 from collector.errors import BadRequest, MethodNotAllowed, NotFound, Problem, StoreError, TooLarge, Unavailable
 from collector.http.cors import Origins, open_to_pages
-from collector.http.html import html, wants_page
+from collector.http.html import html, signed_in, wants_page
 from collector.http.methods import every_method, with_every_method
 from collector.http.paths import no_endpoint
 from collector.http.responses import PROBLEM_JSON, closing
@@ -196,7 +196,8 @@ def _answer(
     status = document["status"]
     if wants_page(request):
         passing = status == Unavailable.status
-        text = problem_page.render(document["title"], status, document["detail"], passing=passing)
+        known = signed_in(request)
+        text = problem_page.render(document["title"], status, document["detail"], passing=passing, signed_in=known)
         return html(request, text, problem_page.look(), status=status, headers=dict(headers or {}))
     return Response(document, status_code=status, media_type=PROBLEM_JSON.decode(), headers=dict(headers or {}))
 

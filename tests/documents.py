@@ -7,9 +7,11 @@ import asyncio
 import itertools
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
+import htpy as h
 import httpx
 import msgspec
 
@@ -17,8 +19,9 @@ from collector.app import create_app
 from collector.database.retention import KEPT, Age, age, shown
 from collector.endpoints import ENDPOINTS
 from collector.openapi import DESCRIPTION
-from collector.openapi.ingest import LINES
-from collector.openapi.schemas import field_texts
+from collector.openapi.ingest import JSON, LINES, NDJSON
+from collector.openapi.page import kind
+from collector.openapi.schemas import REF, field_texts
 from collector.settings import KIB, MIB, Settings, variable
 from collector.store.pool import POOL_MAX
 
@@ -125,8 +128,14 @@ def api_page() -> str:
     lines = [_API_HEAD, "| request | what |", "|---|---|"]
     for method, path, operation in operations:
         lines.append(f"| [{method} {path}](#{_anchor(f'{method} {path}')}) | {operation['summary']} |")
+    schemas = document["components"]["schemas"]
     for method, path, operation in operations:
-        lines += ["", f"## {method} {path}", "", *_described(operation)]
+        lines += ["", f"## {method} {path}", "", *_described(operation, schemas)]
+    messages = {_message(operation) for _, _, operation in operations}
+    lines += ["", "## Schemas", "", "Of what is answered; `required` is always there."]
+    for name, schema in schemas.items():
+        if name not in messages:
+            lines += ["", f"### {name}", "", schema["description"], "", *_fields(schema)]
     return "\n".join(lines) + "\n"
 
 
@@ -139,23 +148,50 @@ async def _openapi() -> Any:
         return (await client.get("/openapi.json")).json()
 
 
-def _described(operation: dict[str, Any]) -> Iterator[str]:
-    """An operation's own words (those of all lines are at the top), parameters, answers and samples."""
+def _message(operation: dict[str, Any]) -> str | None:
+    """The schema of the messages that are sent."""
+    content = operation.get("requestBody", {"content": {}})["content"]
+    return content[NDJSON]["schema"]["contentSchema"]["$ref"].removeprefix(REF) if content else None
+
+
+def _described(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    """An operation's own words (those of all lines are at the top), parameters, fields, answers and samples."""
     yield operation["description"].replace(LINES.strip(), "[JSON lines](#json-lines), too.").strip()
     if parameters := operation.get("parameters"):
-        yield from ("", "| parameter | where | what |", "|---|---|---|")
+        yield from ("", "| parameter | where | type | what |", "|---|---|---|---|")
         for given in parameters:
-            yield f"| `{given['name']}` | {given['in']} | {given['description']} |"
+            needed = ", required" if given.get("required") else ""
+            yield f"| `{given['name']}` | {given['in']} | {_kind(given['schema'])}{needed} | {given['description']} |"
+    if message := _message(operation):
+        yield from ("", f"`{message}`: {schemas[message]['description']}", "", *_fields(schemas[message]))
     yield from ("", "| status | when |", "|---|---|")
     for status, answer in operation["responses"].items():
         if "$ref" in answer:
             continue  # of every endpoint: at the top
-        yield f"| {status} | {' '.join(answer['description'].split())} |"
+        shown = answer.get("content", {}).get(JSON, {}).get("schema")
+        what = f" {_kind(shown)}" if shown is not None else ""
+        yield f"| {status} | {' '.join(answer['description'].split())}{what} |"
     for given in operation["x-codeSamples"]:
         language = "json" if given["answer"].startswith("{") else "text"
         yield from ("", f"{given['label']}:", "", f"```sh\n{given['source']}\n```")
         if given["answer"]:
             yield from ("", f"```{language}\n{given['answer'].rstrip()}\n```")
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    """A schema's fields; those that are needed are said to be, by its own words or by a rule on several."""
+    needed = {*schema.get("required", ())}.union(*(rule.get("required", ()) for rule in schema.get("allOf", ())))
+    yield from ("| field | type | | what |", "|---|---|---|---|")
+    for name, field in schema["properties"].items():
+        must = "required" if name in needed else ""
+        row = f"| `{name}` | {_kind(field)} | {must} | {field.get('description', '')} |"
+        yield row.replace("|  |", "| |").replace("|  |", "| |")
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """What a value may be, as Markdown."""
+    text = re.sub(r"</?code>", "`", str(h.fragment[kind(schema)]))
+    return unescape(re.sub(r"<a [^>]*>(\w+)</a>", lambda found: f"[{found[1]}](#{_anchor(found[1])})", text))
 
 
 _API_HEAD = f"""# API

@@ -25,7 +25,7 @@ class Hit(msgspec.Struct, gc=False):
     """A click, or an impression, of a user."""
 
     timestamp: Annotated[int, Meta(ge=0, le=LAST_MS)]
-    """When it happened: epoch milliseconds, 1970 to 9999."""
+    """When it happened: epoch milliseconds, 1970 to 9999; seconds would be a moment in 1970."""
     user: Name
     kind: Literal["click", "impression"]
 

@@ -56,7 +56,8 @@ PARAMETERS: list[dict[str, Any]] = [
         "in": "header",
         "description": "Makes a repeat safe: 1 to 255 printable ASCII characters, quoted or not. A repeat is not "
         "stored twice and gets the first answer and `Idempotent-Replayed: true`. For lines the key names the stream, "
-        "which can go on after a cut. The same key with other content: `422`.",
+        "which can go on after a cut. The same key with other content: `422`. A key belongs to its endpoint: with the "
+        "same one at `/stats` and at `/payloads`, a payload is stored twice.",
         "schema": KEY,
         "example": "b5f2c1-0001",
     },
@@ -90,7 +91,7 @@ def lines_of(*structs: type) -> dict[str, Any]:
     return {"type": "string", "contentMediaType": NDJSON, "contentSchema": content}
 
 
-def sample(label: str, source: str, answer: str) -> dict[str, str]:
+def sample(label: str, source: str, answer: str = "") -> dict[str, str]:
     return {"lang": "Shell", "label": label, "source": source, "answer": answer}
 
 

@@ -19,7 +19,7 @@ def look() -> Sheet:
     return sheet("docs.css", "docs.js")
 
 
-def render(document: dict[str, Any], base: str) -> str:
+def render(document: dict[str, Any], base: str, *, signed_in: bool = False) -> str:
     """The page; `base` is the address that samples are shown with, such as http://127.0.0.1:8080."""
     info = document["info"]
     body = h.div(".docs")[
@@ -44,7 +44,7 @@ def render(document: dict[str, Any], base: str) -> str:
             ],
         ],
     ]
-    return page(look(), f"{info['title']} · API", body, current="/docs")
+    return page(look(), f"{info['title']} · API", body, current="/docs", signed_in=signed_in)
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -104,7 +104,7 @@ def _parameter(parameter: dict[str, Any]) -> h.Fragment:
     return h.fragment[
         h.dt[
             h.code[parameter["name"]],
-            h.span(".kind")[" ", parameter["in"], " · ", _kind(parameter["schema"])],
+            h.span(".kind")[" ", parameter["in"], " · ", kind(parameter["schema"])],
             h.span(".needed")[" required"] if parameter.get("required") else None,
         ],
         h.dd[_inline(parameter.get("description", "")), " ", example],
@@ -124,7 +124,7 @@ def _contents(content: dict[str, Any]) -> Iterator[h.Fragment]:
         types = _either(h.code[name] for name in names)
         example = described.get("example")
         yield h.fragment[
-            h.dt[types, h.span(".kind")[" ", _kind(described["schema"])]],
+            h.dt[types, h.span(".kind")[" ", kind(described["schema"])]],
             h.dd[None if example is None else _block(_shown(example))],
         ]
 
@@ -140,7 +140,7 @@ def _answer(status: str, answer: dict[str, Any]) -> h.Element:
             _contents(content),
             (
                 h.fragment[
-                    h.dt[h.code[name], h.span(".kind")[" header · ", _kind(header["schema"])]],
+                    h.dt[h.code[name], h.span(".kind")[" header · ", kind(header["schema"])]],
                     h.dd[_inline(header["description"])],
                 ]
                 for name, header in headers.items()
@@ -167,7 +167,7 @@ def _schema(name: str, schema: dict[str, Any]) -> h.Element:
                 h.fragment[
                     h.dt[
                         h.code[field],
-                        h.span(".kind")[" ", _kind(described)],
+                        h.span(".kind")[" ", kind(described)],
                         None if field in required else h.span(".optional")[" optional"],
                     ],
                     h.dd[_inline(described.get("description", ""))],
@@ -178,22 +178,23 @@ def _schema(name: str, schema: dict[str, Any]) -> h.Element:
     ]
 
 
-def _kind(schema: dict[str, Any]) -> h.Node:
-    """What a value may be, in words."""
+def kind(schema: dict[str, Any]) -> h.Node:
+    """What a value may be, in words, `code` and links to schemas."""
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(REF)
         return h.a(href=f"#schema-{name}")[name]
     if "contentSchema" in schema:
-        return ["lines of ", _kind(schema["contentSchema"])]
+        return ["lines of ", kind(schema["contentSchema"])]
     if "anyOf" in schema:
-        return _either(_kind(each) for each in schema["anyOf"])
+        return _either(kind(each) for each in schema["anyOf"])
+    default = [f"{_number(schema['default'])} by default"] if schema.get("default") is not None else []
     if "enum" in schema:
-        return _either(h.code[str(value)] for value in schema["enum"])
+        return [_either(h.code[str(value)] for value in schema["enum"]), *(f", {text}" for text in default)]
     kinds: str | list[str] = schema["type"]
-    kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
-    if kind == "array":
-        return ["list of ", _kind(schema["items"])]
-    words = [{"date-time": "RFC 3339 time"}.get(schema.get("format", ""), kind)]
+    said = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    if said == "array":
+        return ["list of ", kind(schema["items"])]
+    words = [{"date-time": "RFC 3339 time"}.get(schema.get("format", ""), said)]
     if schema.get("pattern") == "^[0-9]{1,15}$":
         words = ["epoch milliseconds"]
     if "maxLength" in schema:
@@ -201,17 +202,19 @@ def _kind(schema: dict[str, Any]) -> h.Node:
     if "minimum" in schema:
         high = schema.get("maximum")
         words.append(f"{schema['minimum']} or more" if high is None else f"{schema['minimum']} to {_number(high)}")
-    if "default" in schema:
-        words.append(f"{schema['default']} by default")
-    return ", ".join(words)
+    if "exclusiveMinimum" in schema:
+        words.append(f"over {schema['exclusiveMinimum']}, up to {_number(schema['maximum'])}")
+    return ", ".join(words + default)
 
 
 def _either(kinds: Iterable[h.Node]) -> list[h.Node]:
     return [[" or ", kind] if place else kind for place, kind in enumerate(kinds)]
 
 
-def _number(value: int) -> str:
-    return _BOUNDS.get(value, f"{value:,}")
+def _number(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _BOUNDS.get(value, f"{value:,}") if isinstance(value, int) else str(value)
 
 
 def _path(path: str) -> list[h.Node]:

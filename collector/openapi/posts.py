@@ -188,7 +188,7 @@ ANALYTICS_POST = Post(
         {
             "name": "timestamp",
             "in": "query",
-            "description": f"{_HIT}when it was, epoch milliseconds, 1970 to 9999.",
+            "description": f"{_HIT}when it was, epoch milliseconds, 1970 to 9999; seconds would be a moment in 1970.",
             "schema": {"type": "integer", "minimum": 0, "maximum": LAST_MS},
             "example": 1767268800000,
         },

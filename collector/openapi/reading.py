@@ -4,7 +4,7 @@ from typing import Any
 
 from collector.messages.fields import NAME_MAX_CHARACTERS
 from collector.openapi.answers import Answer, answers, problem
-from collector.openapi.ingest import BASE, KEY, NDJSON
+from collector.openapi.ingest import BASE, KEY, NDJSON, sample
 from collector.openapi.schemas import ProblemDetails, ref
 from collector.routes.analytics import Hours
 from collector.routes.sessions import SessionMessage, SessionPage
@@ -41,7 +41,7 @@ _HOUR_ROW = {"hour": "2026-01-01T12:00:00Z", "unique_users": 1, "clicks": 1, "im
 _HOURS_CSV = "hour,unique_users,clicks,impressions\n2026-01-01T12:00:00Z,1,1,0\n"
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "ok\n"}}
 _AWAY = problem(503, ProblemDetails, "The database is away.")
-_TIME = {
+TIME = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
         {"type": "string", "pattern": "^[0-9]{1,15}$"},
@@ -57,21 +57,21 @@ PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/stats", "format"): formats("json", "csv", "ndjson"),
     ("/sessions/{session}", "format"): formats("json", "ndjson", "html"),
     ("/analytics/range", "format"): formats("json", "csv"),
-    ("/stats", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
-    ("/stats", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/stats", "from"): {"schema": TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/stats", "to"): {"schema": TIME, "example": "1767268800000"},
     ("/sessions/{session}", "session"): {
         "description": "The session, percent-encoded where the URL wants it.",
         "schema": {"type": "string", "minLength": 1, "maxLength": NAME_MAX_CHARACTERS},
         "example": "5d31",
     },
-    ("/sessions/{session}", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
-    ("/sessions/{session}", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/sessions/{session}", "from"): {"schema": TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/sessions/{session}", "to"): {"schema": TIME, "example": "1767268800000"},
     ("/analytics", "timestamp"): {
         "schema": {"type": "integer", "minimum": 0, "maximum": LAST_MS},
         "example": 1767268800000,
     },
-    ("/analytics/range", "from"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
-    ("/analytics/range", "to"): {"schema": _TIME, "example": "1767268800000"},
+    ("/analytics/range", "from"): {"schema": TIME, "example": "2026-01-01T12:00:00Z"},
+    ("/analytics/range", "to"): {"schema": TIME, "example": "1767268800000"},
     ("/streams/{key}", "key"): {
         "description": "The Idempotency-Key, percent-encoded where the URL wants it.",
         "schema": KEY,
@@ -173,7 +173,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 def _get(label: str, target: str, options: str = "", answer: str = "") -> dict[str, str]:
     url = f"'{BASE}{target}'" if "?" in target or "&" in target else BASE + target
-    return {"lang": "Shell", "label": label, "source": f"curl -s {url}{options}", "answer": answer}
+    return sample(label, f"curl -s {url}{options}", answer)
 
 
 SAMPLES: dict[str, list[dict[str, str]]] = {

@@ -3,39 +3,36 @@
 from typing import Any
 
 from collector.openapi.answers import Answer, answers, problem
-from collector.openapi.ingest import BASE
-from collector.openapi.reading import formats
+from collector.openapi.ingest import BASE, sample
+from collector.openapi.reading import TIME, formats
 from collector.openapi.schemas import ProblemDetails, ref
 from collector.report.model import CpuReport
-from collector.report.question import LEAST_SUPPORT, MAX_CHARACTERS, MAX_DEPTH, MAX_HOURS, MAX_THRESHOLD
+from collector.report.question import LOWEST_MIN_SUPPORT, MAX_CHARACTERS, MAX_DEPTH, MAX_HOURS, MAX_THRESHOLD, USUAL
 
 PATH = "/reports/cpu"
 
-_TIME = {
-    "anyOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "string", "pattern": "^[0-9]{1,15}$"},
-    ]
-}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS}
 
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     (PATH, "format"): formats("json", "text", "html"),
     (PATH, "hours"): {
-        "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_HOURS, "default": 12},
+        "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_HOURS, "default": USUAL.hours},
     },
-    (PATH, "from"): {"schema": _TIME, "example": "2026-01-01T00:00:00Z"},
-    (PATH, "to"): {"schema": _TIME, "example": "2026-01-01T12:00:00Z"},
+    (PATH, "from"): {"schema": TIME, "example": "2026-01-01T00:00:00Z"},
+    (PATH, "to"): {"schema": TIME, "example": "2026-01-01T12:00:00Z"},
     (PATH, "threshold"): {
-        "schema": {"type": "number", "minimum": 0, "maximum": MAX_THRESHOLD, "default": 30},
+        "schema": {"type": "number", "minimum": 0, "maximum": MAX_THRESHOLD, "default": USUAL.threshold},
         "example": 50,
     },
-    (PATH, "statistic"): {"schema": {"type": "string", "enum": ["max", "mean", "p95"], "default": "max"}},
+    (PATH, "statistic"): {"schema": {"type": "string", "enum": ["max", "mean", "p95"], "default": USUAL.statistic}},
     (PATH, "min_support"): {
-        "schema": {"type": "number", "minimum": LEAST_SUPPORT, "maximum": 1, "default": 0.05},
+        "schema": {"type": "number", "minimum": LOWEST_MIN_SUPPORT, "maximum": 1, "default": USUAL.min_support},
         "example": 0.1,
     },
-    (PATH, "depth"): {"schema": {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH, "default": 3}, "example": 2},
+    (PATH, "depth"): {
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH, "default": USUAL.depth},
+        "example": 2,
+    },
     (PATH, "version"): {"schema": _NAME, "example": "6.04"},
     (PATH, "event"): {"schema": _NAME, "example": "indexing"},
     (PATH, "where"): {
@@ -120,17 +117,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 SAMPLES: dict[str, list[dict[str, str]]] = {
     PATH: [
-        {
-            "lang": "Shell",
-            "label": "The last 12 hours, as sentences",
-            "source": f"curl -s {BASE}{PATH} -H 'Accept: text/plain'",
-            "answer": "",
-        },
-        {
-            "lang": "Shell",
-            "label": "One version, while it indexes",
-            "source": f"curl -s '{BASE}{PATH}?hours=24&version=6.04&event=indexing'",
-            "answer": "",
-        },
+        sample("The last 12 hours, as sentences", f"curl -s {BASE}{PATH} -H 'Accept: text/plain'"),
+        sample("One version, while it indexes", f"curl -s '{BASE}{PATH}?hours=24&version=6.04&event=indexing'"),
     ]
 }

@@ -17,14 +17,12 @@ import msgspec
 from collector.report.counts import LEVEL, Split
 from collector.report.explained import PRICE, Explained
 from collector.report.model import Condition
+from collector.report.question import DEPTH, MIN_SUPPORT
 from collector.report.splits import splits_of
 from collector.report.statistics import q_values
 from collector.report.table import Table
 from collector.report.view import View, whole
 
-MIN_SUPPORT = 0.05
-"""Of the hot sessions of a node, what a condition has to cover to be shown below it."""
-DEPTH = 3
 SET_SIZE = 3
 SIBLINGS = 6
 """Nodes below a node at most: a reader does not look at more."""

@@ -91,7 +91,7 @@ class CpuReport(msgspec.Struct, kw_only=True, rename={"since": "from"}):
     """The drill-down: best node first, each with what tells most within it."""
 
     since: Time
-    """The window's begin,"""
+    """The window's start,"""
     to: Time
     """and its end, which is not in it."""
     threshold: float
@@ -153,5 +153,5 @@ class SessionCpu(msgspec.Struct, kw_only=True):
     points: list[CpuPoint]
     """In order; no more than were asked for."""
     bands: list[Band]
-    """By their begin; no more than were asked for, the longest ones then."""
+    """By their start; no more than were asked for, the longest ones then."""
     bands_left_out: int

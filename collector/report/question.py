@@ -21,12 +21,13 @@ from collector.times import parse_time
 
 BUCKET = timedelta(minutes=5)
 """What is measured is added up by so much: windows are made of whole buckets."""
-MAX_HOURS = 24 * 90
+HOURS, MAX_HOURS = 12.0, 24 * 90
 """As long as the sums are kept."""
 MAX_THRESHOLD = 102_400.0
 """1,024 cores."""
-LEAST_SUPPORT = 0.01
-MAX_DEPTH = 5
+MIN_SUPPORT, LOWEST_MIN_SUPPORT = 0.05, 0.01
+"""Of the hot sessions of a node, what a condition has to cover to be shown below it: by default, and at least."""
+DEPTH, MAX_DEPTH = 3, 5
 MAX_CONDITIONS = 8
 MAX_CHARACTERS = 1_000
 """Of a condition."""
@@ -41,14 +42,14 @@ _OPS: dict[str, Op] = {"=": "=", ">": ">", "<=": "<="}
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A report's parameters. Of `hours`, and of `since` and `until`, one is given; a window up to now moves with it."""
 
-    hours: float | None = 12.0
+    hours: float | None = HOURS
     since: datetime | None = None
     until: datetime | None = None
     threshold: float = 30.0
     """Percent of a core."""
     statistic: Statistic = "max"
-    min_support: float = 0.05
-    depth: int = 3
+    min_support: float = MIN_SUPPORT
+    depth: int = DEPTH
     conditions: tuple[Condition, ...] = ()
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
@@ -60,6 +61,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     def fixed(self, since: datetime, until: datetime) -> "Question":
         """The same with a window that stays."""
         return msgspec.structs.replace(self, hours=None, since=since, until=until)
+
+
+USUAL = Question()
+"""What is asked where nothing is said."""
 
 
 def ask(parameters: Iterable[tuple[str, str]]) -> Question:
@@ -82,19 +87,19 @@ def ask(parameters: Iterable[tuple[str, str]]) -> Question:
     since, until = (parse_time(given[name], name) if name in given else None for name in ("from", "to"))
     if since is not None and "hours" in given:
         raise BadRequest("hours, from: give one of them")
-    hours = _number(given.get("hours", "12"), "hours", 0, MAX_HOURS) if since is None else None
+    hours = _given(given, "hours", HOURS, 0, MAX_HOURS) if since is None else None
     if hours == 0:
         raise BadRequest("hours: more than 0")
     if since is not None and until is not None and since >= until:
-        raise BadRequest("from, to: the window's begin is not before its end")
+        raise BadRequest("from, to: the window's start is not before its end")
     return Question(
         hours=hours,
         since=since,
         until=until,
-        threshold=_number(given.get("threshold", "30"), "threshold", 0, MAX_THRESHOLD),
-        statistic=_statistic(given.get("statistic", "max")),
-        min_support=_number(given.get("min_support", "0.05"), "min_support", LEAST_SUPPORT, 1),
-        depth=int(_number(given.get("depth", "3"), "depth", 1, MAX_DEPTH, whole=True)),
+        threshold=_given(given, "threshold", USUAL.threshold, 0, MAX_THRESHOLD),
+        statistic=_statistic(given.get("statistic", USUAL.statistic)),
+        min_support=_given(given, "min_support", USUAL.min_support, LOWEST_MIN_SUPPORT, 1),
+        depth=int(_given(given, "depth", USUAL.depth, 1, MAX_DEPTH, whole=True)),
         conditions=tuple(conditions),
     )
 
@@ -113,12 +118,11 @@ def href(question: Question, path: str = "/reports/cpu") -> str:
         if moment is not None:
             parameters.append((name, moment.isoformat().replace("+00:00", "Z")))
     parameters.append(("threshold", f"{question.threshold:.10g}"))
-    usual = Question()
-    if question.statistic != usual.statistic:
+    if question.statistic != USUAL.statistic:
         parameters.append(("statistic", question.statistic))
-    if question.min_support != usual.min_support:
+    if question.min_support != USUAL.min_support:
         parameters.append(("min_support", f"{question.min_support:.10g}"))
-    if question.depth != usual.depth:
+    if question.depth != USUAL.depth:
         parameters.append(("depth", str(question.depth)))
     for condition in question.conditions:
         if condition.dimension in ("version", "event"):
@@ -165,6 +169,10 @@ def _text(value: str, name: str) -> str:
     if not value or len(value) > MAX_CHARACTERS:
         raise BadRequest(f"{name}: 1 to {MAX_CHARACTERS} characters")
     return value
+
+
+def _given(given: dict[str, str], name: str, usual: float, least: float, most: float, *, whole: bool = False) -> float:
+    return _number(given[name], name, least, most, whole=whole) if name in given else usual
 
 
 def _number(text: str, name: str, least: float, most: float, *, whole: bool = False) -> float:

@@ -9,7 +9,7 @@ import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from collector.http.html import html
+from collector.http.html import html, signed_in
 from collector.openapi.ingest import BASE
 from collector.openapi.page import look, render
 
@@ -28,7 +28,7 @@ def docs_handlers(make_document: Callable[[], dict[str, Any]]) -> list[HTTPRoute
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)
     def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return html(request, render(document(), address(request)), look())
+        return html(request, render(document(), address(request), signed_in=signed_in(request)), look())
 
     return [openapi_json, docs]
 

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from collector import __version__
 from collector.errors import BadRequest, CollectorError
-from collector.http.html import html
+from collector.http.html import html, signed_in
 from collector.http.parameters import known_only, of_form, storable
 from collector.report.model import CpuReport
 from collector.routes.docs import address
@@ -62,7 +62,8 @@ async def get_home(request: Request[Any, Any, Any], service: NamedDependency[Ser
         address=address(request),
     )
     # In a thread: writers and streams have their turns meanwhile.
-    return html(request, await asyncio.to_thread(overview.render, shown), overview.look())
+    body = await asyncio.to_thread(overview.render, shown, signed_in=signed_in(request))
+    return html(request, body, overview.look())
 
 
 async def _report(service: Service) -> CpuReport | str | None:

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from collector.http.formats import Format, format_of
-from collector.http.html import html
+from collector.http.html import html, signed_in
 from collector.http.paging import HEADERS
 from collector.http.parameters import known_only, of_form
 from collector.report.model import CpuReport
@@ -31,7 +31,7 @@ async def get_cpu_report(
     service: NamedDependency[Service],
     hours: Annotated[str | None, QueryParameter(description="The window: so many hours up to `to`.")] = None,
     from_: Annotated[
-        str | None, QueryParameter(name="from", description="The window's begin, in place of hours.")
+        str | None, QueryParameter(name="from", description="The window's start, in place of hours.")
     ] = None,
     to: Annotated[str | None, QueryParameter(description="The window's end, not in it; now.")] = None,
     threshold: Annotated[str | None, QueryParameter(description="Percent of a core; over it is hot.")] = None,
@@ -53,7 +53,8 @@ async def get_cpu_report(
     given = of_form(request) if wanted == "html" else request.query_params.multi_items()
     report = await service.cpu_report(ask(given))
     if wanted == "html":
-        return html(request, await asyncio.to_thread(page.render, report), page.look())
+        body = await asyncio.to_thread(page.render, report, signed_in=signed_in(request))
+        return html(request, body, page.look())
     if wanted == "text":
         return Response(as_text(report).encode(), media_type="text/plain", headers=HEADERS)
     return Response(msgspec.json.encode(report), media_type="application/json", headers=HEADERS)

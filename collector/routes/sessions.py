@@ -13,9 +13,10 @@ from litestar.params import QueryParameter
 
 from collector.errors import BadRequest
 from collector.http.formats import Format, format_of
-from collector.http.html import html
+from collector.http.html import html, signed_in
 from collector.http.paging import NOT_OURS, decode_cursor, encode_cursor, page
 from collector.http.parameters import known_only, storable
+from collector.report.question import Question
 from collector.service import Service
 from collector.store.sessions import SessionQuery, SessionRow
 from collector.times import parse_time
@@ -27,7 +28,7 @@ MAX_LIMIT = 10_000
 """Messages of a page: a megabyte or two, where properties are short."""
 CURSOR_MAX_CHARACTERS = 200
 SESSION_MAX_CHARACTERS = 256
-DEFAULT_THRESHOLD, MAX_THRESHOLD = 30.0, 1e6
+MAX_THRESHOLD = 1e6
 
 
 class SessionMessage(msgspec.Struct):
@@ -66,7 +67,7 @@ async def get_session(
     next_: Annotated[str | None, QueryParameter(name="next", description="`next` of the page before.")] = None,
     threshold: Annotated[
         float, QueryParameter(ge=0, le=MAX_THRESHOLD, description="Marked on the page, in percent of a core.")
-    ] = DEFAULT_THRESHOLD,
+    ] = Question().threshold,
     format_: Format = None,
 ) -> Response[Any]:
     """The messages of a session, oldest first; none where the session is unknown. JSON, or JSON lines
@@ -112,7 +113,8 @@ async def _page(
         since=since,
         until=until,
     )
-    return html(request, await asyncio.to_thread(session_page.render, found, asked), session_page.look())
+    body = await asyncio.to_thread(session_page.render, found, asked, signed_in=signed_in(request))
+    return html(request, body, session_page.look())
 
 
 def _session(request: Request[Any, Any, Any]) -> str:

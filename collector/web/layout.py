@@ -63,9 +63,11 @@ def page(
     alone: bool = False,
     refresh_s: int | None = None,
     referrer: str = "no-referrer",
+    signed_in: bool = False,
 ) -> str:
     """A whole document. `current`: which of LINKS it is. `alone`: a file of its own, without the other pages.
-    `refresh_s`: it is to be loaded anew by itself, which is for pages that nobody reads for long.
+    `refresh_s`: it is to be loaded anew by itself, which is for pages that nobody reads for long. `signed_in`: its
+    reader came with a cookie, which a button takes away.
     """
     head = [
         h.meta(charset="utf-8"),
@@ -83,7 +85,7 @@ def page(
             h.head[head],
             h.body[
                 h.a(".skip", href="#main")["Skip to the content"],
-                None if alone else _site(current),
+                None if alone else _site(current, signed_in=signed_in),
                 body,
                 h.script[Markup(look.script)] if look.script else None,  # noqa: S704 (our own)
             ],
@@ -98,13 +100,14 @@ def flat(element: h.Renderable) -> Markup:
     return Markup("".join(element.iter_chunks()))  # noqa: S704 (escaped where it was made)
 
 
-def _site(current: str) -> h.Element:
+def _site(current: str, *, signed_in: bool) -> h.Element:
     logo = h.svg(viewBox="0 0 16 16", aria_hidden="true")[h.Element("path")(d=_LOGO)]
     return h.header(".site")[
         h.a(".brand", href="/")[logo, "collector"],
         h.nav(aria_label="Pages")[
             h.ul[(h.li[h.a(href=href, aria_current="page" if href == current else None)[name]] for href, name in LINKS)]
         ],
+        h.form(method="post", action="/logout")[h.button["Sign out"]] if signed_in else None,
     ]
 
 

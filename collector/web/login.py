@@ -25,7 +25,7 @@ def render(action: str, to: str, wrong: str | None) -> str:
                     "#key", name="key", type="password", autocomplete="current-password", required=True, autofocus=True
                 ),
                 h.input(type="hidden", name="to", value=to),
-                h.button["Show me"],
+                h.button["Sign in"],
             ],
         ]
     ]

@@ -41,7 +41,7 @@ def look() -> Sheet:
     return sheet("charts.css", "pages.css", "live.js")
 
 
-def render(shown: Shown) -> str:
+def render(shown: Shown, *, signed_in: bool = False) -> str:
     """The page."""
     view = shown.view
     body = h.main("#main.wide", data_refresh_s=refresh_s(view), data_zoom=str(WINDOW_S))[
@@ -55,7 +55,7 @@ def render(shown: Shown) -> str:
         controls.filters(view, shown.overview),
         _sections(shown) if shown.stored else _empty(shown.address),
     ]
-    return page(look(), "Overview · collector", body, current="/")
+    return page(look(), "Overview · collector", body, current="/", signed_in=signed_in)
 
 
 def refresh_s(view: View) -> str | None:

@@ -13,7 +13,7 @@ def look() -> Sheet:
     return sheet("charts.css", "pages.css")
 
 
-def render(title: str, status: int, detail: str, *, passing: bool) -> str:
+def render(title: str, status: int, detail: str, *, passing: bool, signed_in: bool = False) -> str:
     """`passing`: trying again will help, and the page does so by itself."""
     body = h.main("#main.wide")[
         h.section(".card.problem")[
@@ -24,4 +24,4 @@ def render(title: str, status: int, detail: str, *, passing: bool) -> str:
             h.p[h.a(href="/")["Overview"], " · ", h.a(href="/docs")["All endpoints"]],
         ]
     ]
-    return page(look(), f"{title} · collector", body, refresh_s=RETRY_S if passing else None)
+    return page(look(), f"{title} · collector", body, refresh_s=RETRY_S if passing else None, signed_in=signed_in)

@@ -39,9 +39,11 @@ def brief(report: CpuReport | str | None) -> h.Node:
     ]
 
 
-def render(report: CpuReport) -> str:
+def render(report: CpuReport, *, signed_in: bool = False) -> str:
     """The page."""
-    return page(look(), "CPU report · collector", _body(report, linked=True), current="/reports/cpu")
+    return page(
+        look(), "CPU report · collector", _body(report, linked=True), current="/reports/cpu", signed_in=signed_in
+    )
 
 
 def render_file(report: CpuReport) -> str:

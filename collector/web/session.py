@@ -44,7 +44,7 @@ def look() -> Sheet:
     return sheet("charts.css", "pages.css", "live.js")
 
 
-def render(found: SessionCpu, asked: Asked) -> str:
+def render(found: SessionCpu, asked: Asked, *, signed_in: bool = False) -> str:
     """The page."""
     body = h.main("#main.wide", data_zoom="1")[
         h.header(".top")[
@@ -57,7 +57,7 @@ def render(found: SessionCpu, asked: Asked) -> str:
         ],
         _content(found, asked),
     ]
-    return page(look(), f"{found.session} · collector", body)
+    return page(look(), f"{found.session} · collector", body, signed_in=signed_in)
 
 
 def _told(found: SessionCpu) -> str:

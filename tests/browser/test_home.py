@@ -221,3 +221,19 @@ def test_nothing_is_wider_than_the_screen(past: ServerProcess, look: Open, path:
     for summary in page.locator("main details.fold > summary").all():
         summary.click()
     assert sideways(page) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_signing_out(past: ServerProcess, look: Open, path: str) -> None:
+    """The policy lets the form go, and the cookie is gone afterwards."""
+    page = look(f"{past.url}{path}", width=390)
+    button = page.get_by_role("button", name="Sign out")
+    expect(button).to_have_count(0)
+    page.context.add_cookies([{"name": "collector_key", "value": "ck_a", "url": past.url, "httpOnly": True}])
+    page.reload()
+    assert sideways(page) == 0
+    with page.expect_navigation():
+        button.click()
+    assert urlsplit(page.url).path == "/", "no keys are asked for here: past the form"
+    expect(button).to_have_count(0)
+    assert page.context.cookies() == []

@@ -21,6 +21,7 @@ from collector.database.chosen import Database
 from collector.endpoints import ENDPOINTS
 from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, unique
 from tests.harness.engines import Engine
+from tests.harness.html import Page
 from tests.strategies import encoded
 
 SINGLE_MESSAGES: dict[str, Callable[[], bytes]] = {
@@ -193,6 +194,17 @@ def test_a_browser_gets_a_form_and_then_the_page(keyed: Keyed) -> None:
     cookies = {"Cookie": f"theme=dark; collector_key={value}; a=b"}
     assert keyed.ask("GET", "/stats", headers=cookies).status == 200
     assert keyed.ask("GET", "/metrics", headers={**cookies, **BROWSER}).status == 200
+
+
+def test_who_came_with_a_cookie_can_sign_out(keyed: Keyed) -> None:
+    cookie = {"Cookie": f"collector_key={keyed.read}", **BROWSER}
+    for path in ("/", "/reports/cpu", "/sessions/nobody", "/docs", "/nowhere"):
+        answer = keyed.ask("GET", path, headers=cookie)
+        (form,) = [each for each in Page(answer.body.decode()).of("form") if each.get("action") == "/logout"]
+        assert form["method"] == "post"
+        assert "Cookie" in answer.headers["vary"]
+        told = keyed.ask("GET", path, keyed.read, headers=BROWSER)
+        assert "/logout" not in told.body.decode(), "nothing to sign out of"
 
 
 def test_the_cookie_only_reads(keyed: Keyed) -> None:
