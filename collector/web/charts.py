@@ -31,9 +31,7 @@ GAP = 0.16
 OVER = "over-the-threshold"
 """What is drawn of a line in the colour of heat. One chart of a page has a threshold."""
 EDGE = 0.03
-"""Of the width: a label nearer to the right edge than this ends at its tick, for it would be cut off. At the left one
-there is the axis of numbers.
-"""
+"""Of the width: a label nearer to an edge than this is not centred on its tick, for it would be cut off."""
 
 Format = Callable[[float], str]
 
@@ -260,6 +258,8 @@ def _fitting(frame: Frame) -> list[Tick]:
 
 
 def _anchor(share: float) -> str:
+    if share < EDGE:
+        return "start"
     return "end" if share > 1 - EDGE else "middle"
 
 
