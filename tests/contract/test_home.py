@@ -237,7 +237,7 @@ def test_a_page_is_small_on_its_way(app: App) -> None:
     packed = app.request("GET", "/", headers={"Accept": BROWSER, "Accept-Encoding": "gzip, br"})
     assert packed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
-    assert {"Accept", "Accept-Encoding"} == set(packed.headers["vary"].split(", "))
+    assert {"Accept", "Accept-Encoding", "Cookie"} == set(packed.headers["vary"].split(", "))
     assert len(packed.body) * 4 < len(plain.body)
     Page(gzip.decompress(packed.body).decode()).check_alone(overview.look())
 
