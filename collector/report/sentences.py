@@ -69,9 +69,10 @@ def line(
     what = of(condition)
     if condition.dimension == "event":
         return f"{percent(covers)} were over {cpu(threshold)}{added} while {what}"
-    whom = "those" if in_part else "them"
+    if in_part:
+        return f"{percent(covers)} of those with {what} ({percent(others)} of the others)"
     did = "ran" if condition.dimension == "version" else "had"
-    return f"{percent(covers)} of {whom} {did} {what} ({percent(others)} of the others did)"
+    return f"{percent(covers)} of them {did} {what} ({percent(others)} of the others did)"
 
 
 def finding(condition: Condition, statistic: Statistic, threshold: float, low: float, covers: float) -> str:

@@ -129,8 +129,8 @@ def test_the_text_says_whose_worst_sessions_it_names() -> None:
     ("given", "in_part", "said"),
     [
         (Condition("version", "=", "6.04"), False, "80% of them ran version 6.04 (12% of the others did)"),
-        (Condition("version", "=", "6.04"), True, "80% of those ran version 6.04 (12% of the others did)"),
-        (Condition("size", ">", 42), True, "80% of those had size over 42 (12% of the others did)"),
+        (Condition("version", "=", "6.04"), True, "80% of those with version 6.04 (12% of the others)"),
+        (Condition("size", ">", 42), True, "80% of those with size over 42 (12% of the others)"),
     ],
 )
 def test_a_line_is_about_those_above_it(given: Condition, in_part: bool, said: str) -> None:
