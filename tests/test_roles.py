@@ -57,6 +57,7 @@ REFUSED_TO_READ = (
     *("INSERT INTO hit VALUES (now(), now(), 'a', 'click')", "UPDATE payload SET cdn = 0", "DELETE FROM hit"),
     *("TRUNCATE session_message", "DROP VIEW stats", "CREATE TABLE mine (number int)"),
     *("SELECT * FROM api_key", "SELECT * FROM progress", "SELECT * FROM rejected", "SELECT * FROM session_token"),
+    *("SELECT forget_old('payload', 1000000)", "SELECT summarize_anew(1)"),
     *(
         f"SET ROLE {OWNER}",
         f"SET ROLE {INGEST}",
@@ -94,8 +95,10 @@ def test_every_table_and_view_is_listed(database_url: str, engine: Engine) -> No
     """A migration that makes one has to say there who may use it."""
     with connected(database_url) as admin:
         there = {name for name, _, _ in admin.rows(QUERIES["schema_relations"].decode())}
+        there |= {name for name, _ in admin.query("schema_functions")}
         named = {name for name, _, _ in listed(admin)}
-        assert (there - named, named - there) == (set(), {"stats_5m_kept"} if engine.has_timescaledb else set())
+        plain_only = {"stats_5m_kept", "forget_payloads(integer)"}
+        assert (there - named, named - there) == (set(), plain_only if engine.has_timescaledb else set())
         assert shortcomings(admin) == []
 
 
@@ -124,7 +127,9 @@ def extension_views(url: str) -> list[tuple[str]]:
 
 
 @pytest.mark.parametrize(("role", "statements"), [(INGEST, REFUSED_TO_INGEST), (READ, REFUSED_TO_READ)])
-def test_more_is_refused(database_url: str, role: str, statements: tuple[str, ...]) -> None:
+def test_more_is_refused(database_url: str, engine: Engine, role: str, statements: tuple[str, ...]) -> None:
+    if role == READ and not engine.has_timescaledb:
+        statements += ("SELECT forget_payloads(1000000)",)
     with login(database_url, role) as url, psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             with pytest.raises(psycopg.Error) as caught:
@@ -132,17 +137,28 @@ def test_more_is_refused(database_url: str, role: str, statements: tuple[str, ..
             assert isinstance(caught.value, psycopg.errors.InsufficientPrivilege), (statement, caught.value)
 
 
-def test_what_is_too_old_goes_by_who_may_not_delete(database_url: str, engine: Engine) -> None:
+@pytest.mark.parametrize("options", ["", "NOINHERIT"])
+def test_what_is_too_old_goes_by_who_may_not_delete(database_url: str, engine: Engine, options: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute("INSERT INTO rejected VALUES (now() - INTERVAL '2 years', 'old', 1, 'invalid: x', '')")
         admin.execute("INSERT INTO payload VALUES (now() - INTERVAL '2 years', 't', 'acme', 'film', 1, 2, 3, 4, true)")
-        with login(database_url, INGEST) as url:
+        with login(database_url, INGEST, options=options) as url:
             gone = asyncio.run(keep_house(url))
         assert gone is not None
         assert gone["rejected"] == 1
         if not engine.has_timescaledb:  # there, policies drop chunks
             assert gone["payload"] == 1
             assert admin.execute("SELECT sum(cdn), sum(sessions) FROM stats_5m").fetchone() == (3, 1)
+
+
+def test_payloads_go_by_no_door_past_their_sums(database_url: str, engine: Engine) -> None:
+    if engine.has_timescaledb:
+        pytest.skip("chunks are dropped by policies")
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("INSERT INTO payload VALUES (now() - INTERVAL '2 years', 't', 'acme', 'film', 1, 2, 3, 4, true)")
+        with login(database_url, INGEST) as url, psycopg.connect(url, autocommit=True) as connection:
+            assert connection.execute("SELECT forget_old('payload', 10)").fetchone() == (1,)
+        assert admin.execute("SELECT sum(cdn), sum(sessions) FROM stats_5m").fetchone() == (3, 1)
 
 
 def test_serving_needs_ingest_and_read_and_nothing_else(serve: Serve, database_url: str) -> None:
@@ -203,9 +219,13 @@ def test_migrating_again_puts_grants_right(database_url: str) -> None:
         connection.execute(f"GRANT DELETE ON payload TO {READ}".encode())
         connection.execute(f"REVOKE SELECT ON stats FROM {READ}".encode())
         connection.execute("ALTER TABLE rejected OWNER TO CURRENT_USER")
+        connection.execute(f"REVOKE EXECUTE ON FUNCTION forget_old FROM {INGEST}".encode())
+        connection.execute("GRANT EXECUTE ON FUNCTION summarize_anew TO PUBLIC")
     with connected(database_url) as admin:
         found = shortcomings(admin)
-        assert len(found) == 3
+        assert len(found) == 5
+        assert any("EXECUTE on forget_old(text,integer) for collector_ingest" in each for each in found)
+        assert any("PUBLIC: it has EXECUTE on summarize_anew(integer)" in each for each in found)
         assert any("SELECT on stats" in each for each in found)
         assert any("DELETE on payload" in each for each in found)
         assert any("postgres owns" in each for each in found)

@@ -56,8 +56,10 @@ class Kept(msgspec.Struct, frozen=True):
         return self.named or self.table
 
 
+# Not as NOT IN: past what fits into work_mem (260,000 sessions) that is a list gone through for each row.
 _SESSION_IS_GONE = (
-    "session_id NOT IN (SELECT id FROM cpu_session WHERE open_bucket IS NULL OR open_bucket >= now() - $1)"
+    "NOT EXISTS (SELECT FROM cpu_session WHERE cpu_session.id = session_fact.session_id"
+    " AND (open_bucket IS NULL OR open_bucket >= now() - $1))"
 )
 
 KEPT = (

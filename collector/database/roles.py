@@ -16,7 +16,7 @@ from collector.store.queries import QUERIES
 OWNER, INGEST, READ = "collector_owner", "collector_ingest", "collector_read"
 
 Grant = tuple[str, str, str]
-"""A relation, a role, and what that may do with it."""
+"""A relation or a function, a role or PUBLIC, and what that may do with it."""
 
 
 def give_roles(admin: Admin, *, jobs: bool) -> None:
@@ -68,7 +68,7 @@ def rights_missing(admin: Admin, role: str) -> str | None:
     lacking = [
         f"{privilege} on {relation}"
         for relation, other, privilege in sorted(_wanted(admin))
-        if other == role and not admin.value("SELECT has_table_privilege(%s, %s)", (f'"{relation}"', privilege))
+        if other == role and not admin.value(*_has(relation, privilege))
     ]
     if not lacking:
         return None
@@ -124,19 +124,35 @@ def _grants(admin: Admin) -> Iterator[str]:
     wanted, actual = _wanted(admin), _actual(admin)
     for relation, role, privilege in sorted(wanted - actual):
         if _exists(admin, role):
-            yield f'GRANT {privilege} ON "{relation}" TO {role}'
+            yield f"GRANT {privilege} ON {_named(relation)} TO {role}"
     for relation, role, privilege in sorted(actual - wanted):
-        yield f'REVOKE {privilege} ON "{relation}" FROM {role}'
+        yield f"REVOKE {privilege} ON {_named(relation)} FROM {role}"
+
+
+def _named(relation: str) -> str:
+    """As SQL names it in a grant; a function is listed with the types of what it takes."""
+    return f"FUNCTION {relation}" if relation.endswith(")") else f'"{relation}"'
+
+
+def _has(relation: str, privilege: str) -> tuple[str, tuple[str, str]]:
+    """The question whether this connection's user may do that."""
+    if relation.endswith(")"):
+        return "SELECT has_function_privilege(%s, %s)", (relation, privilege)
+    return "SELECT has_table_privilege(%s, %s)", (f'"{relation}"', privilege)
+
+
+def _there(admin: Admin) -> set[str]:
+    return {relation for relation, _, _ in _relations(admin)} | {name for name, _ in admin.query("schema_functions")}
 
 
 def _wanted(admin: Admin) -> set[Grant]:
-    """Of the relations that are there."""
-    there = {relation for relation, _, _ in _relations(admin)}
+    """Of the relations and functions that are there."""
+    there = _there(admin)
     return {grant for grant in listed(admin) if grant[0] in there}
 
 
 def _actual(admin: Admin) -> set[Grant]:
-    there = {relation for relation, _, _ in _relations(admin)}
+    there = _there(admin)
     rows = admin.query("actual_grants")
     return {(relation, role, privilege) for relation, role, privilege in rows if relation in there}
 

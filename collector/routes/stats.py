@@ -1,6 +1,6 @@
 """GET /stats: windows of 5 minutes by customer and content."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +15,7 @@ from collector.http.paging import NOT_OURS, as_csv, decode_cursor, encode_cursor
 from collector.http.parameters import known_only, storable
 from collector.service import Service
 from collector.store.reading import StatsQuery, StatsRow
-from collector.times import parse_time
+from collector.times import EPOCH, parse_time
 
 DEFAULT_LIMIT = 1_000
 MAX_LIMIT = 10_000
@@ -79,7 +79,7 @@ async def get_stats(
         until=parse_time(to, "to") if to is not None else None,
         after=_parse_cursor(next_) if next_ is not None else None,
     )
-    rows = await service.store.stats(query)
+    rows = await service.store.stats(query, EPOCH + timedelta(milliseconds=service.now_ms()))
     cursor = _cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
     if wanted == "csv":

@@ -19,9 +19,9 @@ BEGIN
 END $$;
 
 -- name: wanted_grants
--- The one list of what each role may do, table by table; every table and view has a line. `collector_ingest` writes, and reads what it needs for
--- that; what is too old it may not delete, but have deleted (`forget_old`). `collector_read` is for people and dashboards: measurements, neither keys
--- nor who sent what.
+-- The one list of what each role may do, table by table; every table and view has a line, and every function that runs with its owner's rights.
+-- `collector_ingest` writes, and reads what it needs for that; what is too old it may not delete, but have deleted (`forget_old`). `collector_read`
+-- is for people and dashboards: measurements, neither keys nor who sent what.
 SELECT relation, role, privilege
 FROM (VALUES
     ('payload',          'INSERT',                      'SELECT'),
@@ -45,20 +45,31 @@ FROM (VALUES
     ('session_cpu',      'SELECT INSERT DELETE',        'SELECT'),
     ('session_fact',     'SELECT INSERT DELETE',        'SELECT'),
     ('api_key',          'SELECT',                      ''),
-    ('collector_schema', 'SELECT',                      'SELECT')
+    ('collector_schema', 'SELECT',                      'SELECT'),
+    ('forget_old(text,integer)', 'EXECUTE',             ''),
+    ('forget_payloads(integer)', 'EXECUTE',             ''),
+    ('summarize_anew(integer)',  'EXECUTE',             '')
 ) AS listed (relation, ingest, read)
 CROSS JOIN LATERAL (VALUES ('collector_ingest', ingest), ('collector_read', read)) AS given (role, privileges)
 CROSS JOIN LATERAL string_to_table(privileges, ' ') AS privilege;
 
 -- name: actual_grants
--- What the roles may do with tables and views of the schema.
+-- What the roles may do with tables and views of the schema, and they or everybody with functions that run with their owner's rights.
 SELECT relname, rolname, privilege_type
 FROM pg_class
 CROSS JOIN LATERAL aclexplode(relacl) AS entry
 JOIN pg_roles ON pg_roles.oid = entry.grantee
 WHERE relnamespace = current_schema()::regnamespace
   AND relkind IN ('r', 'p', 'v', 'm')
-  AND rolname IN ('collector_ingest', 'collector_read');
+  AND rolname IN ('collector_ingest', 'collector_read')
+UNION ALL
+SELECT pg_proc.oid::regprocedure::text, coalesce(rolname, 'PUBLIC'), privilege_type
+FROM pg_proc
+CROSS JOIN LATERAL aclexplode(coalesce(proacl, acldefault('f', proowner))) AS entry
+LEFT JOIN pg_roles ON pg_roles.oid = entry.grantee
+WHERE pronamespace = current_schema()::regnamespace
+  AND prosecdef
+  AND (entry.grantee = 0 OR rolname IN ('collector_ingest', 'collector_read'));
 
 -- name: schema_relations
 -- Tables and views of the schema, with their owners; not what an extension has put there.

@@ -16,6 +16,9 @@ SELECT forget_old(%(name)s, %(rows)s);
 -- name: forget_payloads
 SELECT forget_payloads(%(rows)s);
 
+-- name: summarize_anew
+SELECT summarize_anew(%(ranges)s);
+
 -- name: keep_no_more
 -- Of rows that this program does not know; a newer one has refused to start.
 DELETE FROM retention WHERE name = %(name)s;

@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
 from collector.database.retention import KEPT
+from collector.errors import StoreError
 from collector.store.housekeeping import keep_house
 from collector.store.queries import QUERIES
 from tests.contract.driver import NDJSON, Answer, App, Table, payload, running, unique
+from tests.faults.books import await_true
 from tests.harness.engines import Engine
 from tests.strategies import encoded
 
@@ -98,6 +101,158 @@ def test_a_key_that_moves_while_it_is_looked_at_stays(app: App, table: Table) ->
         assert not looking.is_alive()
     assert house(table.url) == {}
     assert app.get(f"/streams/{key}").status == 200
+
+
+def test_whether_a_session_is_gone_is_looked_up(engine: Engine) -> None:
+    """However many sessions there are: not by going through a list of them for each row."""
+    with engine.database() as url:
+        table = Table(url)
+        table.run("INSERT INTO cpu_session (session, open_bucket) SELECT n, now() FROM generate_series(1, 20000) AS n")
+        table.run(
+            "INSERT INTO session_fact (session_id, bucket, properties)"
+            " SELECT id, now() - INTERVAL '100 days', '{}' FROM cpu_session"
+        )
+        table.run("ANALYZE")
+        table.run("SET work_mem = '64kB'")
+        ((condition,),) = table.rows("SELECT condition FROM retention WHERE name = 'session_fact'")
+        question = f"SELECT ctid FROM session_fact WHERE bucket < now() - $1 AND ({condition}) FOR UPDATE SKIP LOCKED"
+        question = question.replace("$1", "INTERVAL '90 days'")
+        plan = "\n".join(line for (line,) in table.rows(f"EXPLAIN {question}"))
+        assert "Anti Join" in plan, plan
+        assert "SubPlan" not in plan, plan
+        assert table.rows(question) == []
+        table.run("UPDATE cpu_session SET open_bucket = now() - INTERVAL '91 days' WHERE id % 100 = 0")
+        table.run("UPDATE cpu_session SET open_bucket = NULL, dirty_since = now() WHERE id % 200 = 0")
+        table.run("DELETE FROM cpu_session WHERE id % 1000 = 1")
+        assert house(url, 10_000) == {"session_fact": 100 + 20, "cpu_session": 100}
+        table.close()
+
+
+def test_a_slice_is_looked_for_once(engine: Engine) -> None:
+    """And found again by where its rows are, although statistics know of no row that is past its age."""
+    with engine.database() as url:
+        table = Table(url)
+        table.run(
+            "INSERT INTO rejected SELECT now(), 'old', n, 'invalid: x', convert_to(repeat('x', 1000), 'UTF8')"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        table.run("VACUUM ANALYZE rejected")
+        table.run("UPDATE rejected SET received_at = received_at - INTERVAL '31 days' WHERE line <= 500")
+        table.run("BEGIN")
+        before = scans(table, "rejected")
+        assert table.rows("SELECT forget_old('rejected', 400)") == [(400,)]
+        assert scans(table, "rejected") == before + 1
+        table.run("COMMIT")
+        assert house(url) == {"rejected": 100}
+        table.close()
+
+
+def scans(table: Table, name: str) -> int:
+    """How often this transaction has gone through the table or one of its indexes."""
+    ((found,),) = table.rows("SELECT seq_scan + idx_scan FROM pg_stat_xact_user_tables WHERE relname = %s", name)
+    return int(found)
+
+
+def add_old(table: Table, rows: int) -> None:
+    """Of two kinds, the later one in KEPT being `rejected`."""
+    for number in range(rows):
+        table.run("INSERT INTO session_token VALUES (%s, now() - INTERVAL '2 days')", unique("token"))
+        table.run("INSERT INTO rejected VALUES (now() - INTERVAL '2 days', 'old', %s, 'invalid: x', '')", number)
+
+
+def test_each_kind_of_rows_has_a_time_of_its_own(table: Table) -> None:
+    """One that takes all of its own leaves the others theirs."""
+    add_old(table, 3)
+    gone = asyncio.run(keep_house(table.url, 2, kind_s=0))
+    assert gone is not None
+    assert (gone["session_token"], gone["rejected"]) == (2, 2)
+    assert house(table.url) == {"session_token": 1, "rejected": 1}
+
+
+@pytest.mark.parametrize("condition", ["no_such_column = 1", "EXISTS (SELECT FROM pg_sleep(3600))"])
+def test_one_kind_of_rows_that_fails_or_hangs_does_not_keep_the_others_from_their_turn(
+    table: Table, condition: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_old(table, 1)
+    ((before,),) = table.rows("SELECT condition FROM retention WHERE name = 'session_token'")
+    table.run("UPDATE retention SET condition = %s WHERE name = 'session_token'", condition)
+    gone = asyncio.run(keep_house(table.url, statement_s=1))
+    assert gone is not None
+    assert "session_token" not in gone
+    assert gone["rejected"] == 1
+    said = [line for line in capsys.readouterr().out.splitlines() if "housekeeping failed" in line]
+    assert len(said) == 1
+    assert "session_token" in said[0]
+    table.run("UPDATE retention SET condition = %s WHERE name = 'session_token'", before)
+    assert house(table.url) == {"session_token": 1}
+
+
+def test_a_connection_that_is_cut_ends_the_round(table: Table) -> None:
+    add_old(table, 1)
+    ((before,),) = table.rows("SELECT condition FROM retention WHERE name = 'session_token'")
+    table.run("UPDATE retention SET condition = 'EXISTS (SELECT FROM pg_sleep(3600))' WHERE name = 'session_token'")
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
+    with ThreadPoolExecutor(1) as thread:
+        keeping = thread.submit(house, table.url)
+        await_true(lambda: bool(table.rows(cut)))
+        with pytest.raises(StoreError):
+            keeping.result(60)
+    table.run("UPDATE retention SET condition = %s WHERE name = 'session_token'", before)
+    assert house(table.url) == {"session_token": 1, "rejected": 1}
+
+
+def pages_read(table: Table, question: str) -> int:
+    """How many pages of tables and indexes a question looks at, by whatever index there is."""
+    table.run("SET enable_seqscan = off")
+    ((found,),) = table.rows(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {question}")
+    plan = found[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def test_pages_that_are_used_again_are_found_by_what_is_in_them_now(engine: Engine) -> None:
+    """A retention goes round: young rows lie where old ones were, and an index by ranges of pages knows of both."""
+    old_rows = "SELECT FROM rejected WHERE received_at < now() - INTERVAL '30 days'"
+    state = "SELECT position, complete, retention, updated_at FROM progress WHERE source = 'index rejected_received_at'"
+    with engine.database() as url:
+        table = Table(url)
+        insert = (
+            "INSERT INTO rejected SELECT now() - n * INTERVAL '1 minute', 'old', n, 'invalid: x',"
+            " convert_to(repeat('x', 1000), 'UTF8') FROM generate_series({}, {}, -1) AS n"
+        )
+        for first, last in (60_000, 44_001), (42_000, 34_001):  # 30 days are 43,200 minutes
+            table.run(insert.format(first, last))
+        table.run("VACUUM rejected")
+        assert table.rows("SELECT forget_old('rejected', 20000)") == [(16_000,)]
+        table.run("VACUUM rejected")
+        table.run(insert.format(16_000, 1))
+        table.run("VACUUM rejected")
+        ((pages,),) = table.rows("SELECT pg_relation_size('rejected') / current_setting('block_size')::int")
+        ranges = pages // 128
+        assert ranges > 10
+        decayed = pages_read(table, old_rows)
+        assert decayed > pages / 2
+        assert house(url) == {}
+        assert pages_read(table, old_rows) < 300 < decayed / 4
+        recent = pages_read(table, "SELECT FROM rejected WHERE received_at >= now() - INTERVAL '1 hour'")
+        assert recent < 600
+        ((reached, complete, retention, at),) = table.rows(state)
+        assert (reached, complete, retention) == (ranges, True, "indexes")
+        # Once a day, whoever keeps house; and one that was left in the middle goes on there.
+        house(url)
+        assert table.rows(state)[0][3] == at
+        table.run("UPDATE progress SET updated_at = now() - INTERVAL '23 hours' WHERE retention = 'indexes'")
+        assert table.rows("SELECT summarize_anew(3)") == [(False,)]
+        table.run("UPDATE progress SET updated_at = now() - INTERVAL '25 hours' WHERE retention = 'indexes'")
+        assert table.rows("SELECT summarize_anew(3)") == [(True,)]
+        assert table.rows(state)[0][:2] == (3, False)
+        assert table.rows("SELECT summarize_anew(3)") == [(True,)]
+        assert table.rows(state)[0][:2] == (6, False)
+        table.run("TRUNCATE rejected")
+        assert table.rows("SELECT summarize_anew(3)") == [(False,)]
+        table.close()
 
 
 def test_one_process_at_a_time(table: Table) -> None:
