@@ -11,7 +11,9 @@ import msgspec
 import psycopg
 import pytest
 
+from collector.commands.keyring import create
 from collector.commands.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
+from collector.database.chosen import Database
 from collector.errors import BadRequest, CollectorError, StoreDown
 from collector.settings import Settings
 from collector.store.quarantine import Chosen, Quarantine
@@ -77,6 +79,25 @@ def test_what_the_database_takes_now_is_stored_where_it_belongs(database_url: st
     assert rows[0][0] == rows[1][0] == found.received_at
     assert table.rows("SELECT p2p::int, sessions FROM stats") == [(27, 1)]
     assert again(database_url) == Replayed()
+    table.close()
+
+
+def test_lines_that_came_with_an_api_key(database_url: str) -> None:
+    """Their source names the key, too."""
+    table = Table(database_url)
+    table.run(NEVER)
+    api_key = create(Database(database_url), "devices", "ingest", None).key
+    with running(database_url, api_keys="on") as app:
+        app.clock.now = time.time()
+        lines = [payload("acme", number) for number in (13, 14)]
+        answer = app.stream(lines, key="k", authorization=f"Bearer {api_key}")
+        assert answer.summary()[:2] == (1, 1)
+    table.run(AGAIN)
+    (found,) = list_rejected(Settings(database_url=database_url), ALL, 10)
+    assert found.source.startswith("/stats@")
+    assert again(database_url) == Replayed(accepted=1)
+    assert left(database_url) == []
+    assert table.rows("SELECT p2p FROM payload ORDER BY 1") == [(13,), (14,)]
     table.close()
 
 
@@ -210,6 +231,8 @@ def test_lines_of_long_ago(database_url: str, engine: Engine) -> None:
         ("kafka topic 3", "/stats"),
         ("payload_queue", "/stats"),
         ("/payloads k", "/payloads"),
+        ("/stats@k3v9q2hx run 7", "/stats"),
+        ("/sessions/logs@k3v9q2hx #5f", "/sessions/logs"),
     ],
 )
 def test_where_lines_go(source: str, path: str) -> None:

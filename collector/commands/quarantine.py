@@ -197,7 +197,7 @@ class _Replay:
 
 def endpoint_of(source: str) -> Endpoint:
     """Where a line goes, by the source it had. Raises BadRequest."""
-    head = source.partition(" ")[0]
+    head = source.partition(" ")[0].partition("@")[0]  # of a name that `source_name` made, with an API key or without
     if head in ("kafka", "payload_queue"):  # out of the queue, on its way to where /stats puts rows at once
         return STATS
     for endpoint in ENDPOINTS:
