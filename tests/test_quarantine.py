@@ -1,5 +1,6 @@
 """`collector rejected`: what is listed, and what is stored when lines are sent again: each once, where it belongs."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -11,12 +12,15 @@ import msgspec
 import psycopg
 import pytest
 
+from collector.batch import Claim, Segment
 from collector.commands.keyring import create
 from collector.commands.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
 from collector.database.chosen import Database
 from collector.errors import BadRequest, CollectorError, StoreDown
 from collector.settings import Settings
 from collector.store.quarantine import Chosen, Quarantine
+from collector.store.queue import TOPIC
+from collector.store.session import WriterSession
 from tests.contract.driver import Table, payload, running
 from tests.harness.engines import Engine
 from tests.harness.server import collector
@@ -24,6 +28,7 @@ from tests.strategies import encoded
 
 NEVER = "ALTER TABLE payload ADD CONSTRAINT payload_not_13 CHECK (p2p <> 13)"
 AGAIN = "ALTER TABLE payload DROP CONSTRAINT payload_not_13"
+KNOWN = "SELECT owner, retention FROM progress WHERE starts_with(source, 'rejected ')"
 ALL = Chosen()
 DAY = timedelta(days=1)
 
@@ -173,6 +178,27 @@ def test_a_replay_that_was_cut_before_it_took_the_lines_out(
     assert again(url) == Replayed(accepted=20)
     assert ask(url, stored) == [(20, 20)]
     assert left(url) == []
+
+
+@pytest.mark.parametrize("reserved", ["replays", "keys"])
+def test_a_replay_into_a_topic_is_known_for_as_long_as_its_line(best_database_url: str, reserved: str) -> None:
+    """Its key is reserved before it goes to the topic, by an older collector perhaps, and claimed afterwards."""
+    url = best_database_url
+    claim = Claim("rejected 7", b"d" * 16, "replays")
+    known: list[Any] = []
+
+    async def reserve_and_claim() -> None:
+        session = WriterSession(url, "writer test")
+        assert await session.reserve([msgspec.structs.replace(claim, retention=reserved)]) == {claim.source}
+        known.extend(ask(url, KNOWN))
+        segment = Segment(None, "/payloads", 0, [payload("acme")], table=TOPIC)
+        segment.claim = claim
+        assert not (await session.write([segment])).repeats
+        known.extend(ask(url, KNOWN))
+        await session.forget()
+
+    asyncio.run(reserve_and_claim())
+    assert known == [(0, reserved), (1, "replays")]
 
 
 def test_two_at_once_store_nothing_twice(best_database_url: str) -> None:
