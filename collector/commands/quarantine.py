@@ -155,7 +155,7 @@ class _Replay:
         digest.update(line.raw)
         claim = Claim(f"rejected {line.id}", digest.seal(), "replays")
         metrics.of(metrics.RECEIVED, endpoint.path).inc()
-        await service.singles[endpoint.path].put_claimed(row, endpoint, received_ms, claim)
+        await service.singles[endpoint.path].put_claimed(row, len(line.raw), endpoint, received_ms, claim)
         for kept, moment in old:
             first, last = self._old.get(kept.table, (moment, moment))
             self._old[kept.table] = min(first, moment), max(last, moment)
