@@ -80,6 +80,7 @@ class Segment:
     on; `block` their bytes; `indices` the line of each row within the block, None for one row a line. `digest` is the
     state of a keyed stream's digest after the segment, `digest_before` the one before it. `waiters` are single
     messages' requests, one a row; they get whether the row was there before; `singles_bytes` were received for them.
+    `skew_ms` is what times were corrected by.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class Segment:
         "rows",
         "singles_bytes",
         "size_bytes",
+        "skew_ms",
         "source",
         "table",
         "waiters",
@@ -123,6 +125,7 @@ class Segment:
         self.waiters: list[Future[bool]] = []
         self.singles_bytes = 0
         self.size_bytes = 0
+        self.skew_ms = 0
         self.put_at = 0.0
 
     @property
@@ -147,6 +150,7 @@ class Segment:
                 self.first_line + reject.index,
                 f"{reject.reason}: {reject.detail}".replace("\0", "\\0"),
                 reject.raw,
+                self.skew_ms or None,
             )
             for reject in self.rejects
         ]
@@ -194,6 +198,7 @@ class Segment:
             if start <= reject.index < stop
         ]
         part.block, part.lines, part.first_line = self.block[cut:end], stop - start, self.first_line + start
+        part.skew_ms = self.skew_ms
         part.complete = self.complete and stop == self.lines
         part.digest = part.digest_before = b""
         if self.digest:

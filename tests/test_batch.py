@@ -88,18 +88,20 @@ def test_halves_of_single_payloads_keep_each_with_its_waiter(rows: list[Payload]
 def test_a_refused_line_becomes_a_reject_of_the_same_line() -> None:
     payload = Payload("t", "c", "d", 1, 2, 3, 4)
     segment = segment_of(b"\n" + encoded(payload) + b"\n", keyed=True, first_line=7)
+    segment.skew_ms = -5
     _, last = leaves(segment)
     refused = last.refused("no such thing")
     assert refused.rows == []
     assert (refused.digest, refused.digest_before, refused.lines) == (last.digest, last.digest_before, 1)
-    ((_, name, line, reason, raw),) = refused.rejected_rows()
+    ((_, name, line, reason, raw, skew_ms),) = refused.rejected_rows()
     assert (name, line, reason, raw) == ("/stats key", 8, "refused: no such thing", encoded(payload))
+    assert skew_ms == -5
 
 
 def test_reasons_can_always_be_stored() -> None:
     segment = segment_of(b"x\n", keyed=False)
     segment.rejects = [Reject(0, "invalid", "a\0b", b"\0")]
-    ((_, _, _, reason, raw),) = segment.rejected_rows()
+    ((_, _, _, reason, raw, _),) = segment.rejected_rows()
     assert (reason, raw) == ("invalid: a\\0b", b"\0")
 
 

@@ -157,6 +157,26 @@ def test_a_message_that_is_there_by_its_number_is_not_stored_beside_it(database_
     assert ask(database_url, "SELECT seq FROM session_message ORDER BY 1") == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/logs"])
+def test_a_time_is_corrected_as_it_was_live(database_url: str, path: str) -> None:
+    """By what the clock was off of the client that sent the line, and of none that says nothing of its own."""
+    with running(database_url) as app:
+        app.clock.now = float(int(time.time()))
+        slow_ms = int(app.clock.now * 1000) - 3_600_000
+        line = '{"session": "%s", "seq": %d, "time": %d}'
+        for session, preamble in {"slow": b'{"sentAt": %d}' % slow_ms, "right": b""}.items():
+            lines = [(line % (session, seq, slow_ms - seq)).encode() for seq in (1, 3, 2)]
+            assert app.stream([preamble, *lines], path=path).summary()[:2] == (2, 1)
+    assert [line.skew_ms for line in list_rejected(Settings(database_url=database_url), ALL, 9)] == [None, 3_600_000]
+    assert again(database_url) == Replayed(accepted=2)
+    found = ask(database_url, "SELECT session, seq, (extract(epoch FROM time) * 1000)::bigint FROM session_message")
+    assert sorted(found) == [
+        (session, seq, slow_ms - seq + skew_ms)
+        for session, skew_ms in (("right", 0), ("slow", 3_600_000))
+        for seq in (1, 2, 3)
+    ]
+
+
 def test_a_replay_that_was_cut_before_it_took_the_lines_out(
     best_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
