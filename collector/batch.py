@@ -21,6 +21,10 @@ ERRORS_SPELLED_OUT = 100
 """Of a summary; the rest is in `rejected`."""
 LINE_COST_BYTES = 100
 """What a row costs beside its own bytes: its objects, roughly."""
+SINGLE_COST_BYTES = 200
+"""What a single message costs more than a line: its request, which waits for it."""
+SINGLES_BYTES = 256 * 1024
+"""Of a segment of single messages, over which the next begins another: a batch is whole segments."""
 SEGMENT_COST_BYTES = 700
 """What a segment costs by itself: matters where a client sends line by line, or blank lines only."""
 
@@ -75,7 +79,8 @@ class Segment:
     `table` says what becomes of the rows (`store.tables`). `lines` physical lines from `first_line` (counted from 1)
     on; `block` their bytes; `indices` the line of each row within the block, None for one row a line. `digest` is the
     state of a keyed stream's digest after the segment, `digest_before` the one before it. `waiters` are single
-    messages' requests, one a row; they get whether the row was there before.
+    messages' requests, one a row; they get whether the row was there before; `singles_bytes` were received for them.
+    `skew_ms` is what times were corrected by.
     """
 
     __slots__ = (
@@ -92,7 +97,9 @@ class Segment:
         "received_ms",
         "rejects",
         "rows",
+        "singles_bytes",
         "size_bytes",
+        "skew_ms",
         "source",
         "table",
         "waiters",
@@ -116,7 +123,9 @@ class Segment:
         self.complete = False
         self.claim: Claim | None = None
         self.waiters: list[Future[bool]] = []
+        self.singles_bytes = 0
         self.size_bytes = 0
+        self.skew_ms = 0
         self.put_at = 0.0
 
     @property
@@ -126,8 +135,9 @@ class Segment:
 
     def measure(self) -> None:
         """Fix `size_bytes`, once the segment is what it will be."""
-        own_bytes = SEGMENT_COST_BYTES + len(self.block) + len(self.digest) + len(self.digest_before)
-        self.size_bytes = own_bytes + LINE_COST_BYTES * self.count
+        own_bytes = len(self.block) + len(self.digest) + len(self.digest_before) + self.singles_bytes
+        rows_cost_bytes = LINE_COST_BYTES * self.count + SINGLE_COST_BYTES * len(self.waiters)
+        self.size_bytes = SEGMENT_COST_BYTES + own_bytes + rows_cost_bytes
 
     def rejected_rows(self) -> list[RejectedRow]:
         """The rejects as rows of the table `rejected`."""
@@ -140,6 +150,7 @@ class Segment:
                 self.first_line + reject.index,
                 f"{reject.reason}: {reject.detail}".replace("\0", "\\0"),
                 reject.raw,
+                self.skew_ms or None,
             )
             for reject in self.rejects
         ]
@@ -171,6 +182,7 @@ class Segment:
         part = Segment(None, self.endpoint, self.received_ms, self.rows[start:stop], table=self.table)
         part.waiters = self.waiters[start:stop]
         part.claim, part.put_at = self.claim, self.put_at
+        part.singles_bytes = self.singles_bytes * len(part.rows) // len(self.rows)
         part.measure()
         return part
 
@@ -186,6 +198,7 @@ class Segment:
             if start <= reject.index < stop
         ]
         part.block, part.lines, part.first_line = self.block[cut:end], stop - start, self.first_line + start
+        part.skew_ms = self.skew_ms
         part.complete = self.complete and stop == self.lines
         part.digest = part.digest_before = b""
         if self.digest:
@@ -230,20 +243,37 @@ class Backlog:
         self._queue.append(segment)
 
     def add_single(
-        self, row: msgspec.Struct, endpoint: str, table: str, received_ms: int, waiter: "Future[bool]", now: float
+        self,
+        row: msgspec.Struct,
+        size_bytes: int,
+        endpoint: str,
+        table: str,
+        received_ms: int,
+        waiter: "Future[bool]",
+        now: float,
     ) -> None:
-        """Put a single payload, beside those of the same millisecond."""
+        """Put a single payload that had so many bytes, beside those of the same millisecond."""
         last = self._queue[-1] if self._queue else None
-        if last is None or last.received_ms != received_ms or last.source or last.claim or last.endpoint != endpoint:
+        if (
+            last is None
+            or last.received_ms != received_ms
+            or last.source
+            or last.claim
+            or last.endpoint != endpoint
+            or last.singles_bytes > SINGLES_BYTES
+        ):
             last = Segment(None, endpoint, received_ms, [], table=table)
             last.put_at = now
+            last.size_bytes = SEGMENT_COST_BYTES
+            self.bytes += SEGMENT_COST_BYTES
             self._queue.append(last)
         last.rows.append(row)
         last.waiters.append(waiter)
-        cost = LINE_COST_BYTES * 3
-        last.size_bytes += cost
+        last.singles_bytes += size_bytes
+        cost_bytes = LINE_COST_BYTES + SINGLE_COST_BYTES + size_bytes
+        last.size_bytes += cost_bytes
         self.rows += 1
-        self.bytes += cost
+        self.bytes += cost_bytes
 
     def reaches(self, max_rows: int, max_bytes: int) -> bool:
         """Whether what waits fills a batch."""

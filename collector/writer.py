@@ -100,16 +100,20 @@ class Writer:
         self._backlog.add(segment, time.monotonic())
         self._work.set()
 
-    async def put_single(self, row: msgspec.Struct, endpoint: Endpoint, received_ms: int) -> None:
-        """Store one payload; returns after its commit. Raises Unavailable, BadRequest where the database refuses it."""
+    async def put_single(self, row: msgspec.Struct, size_bytes: int, endpoint: Endpoint, received_ms: int) -> None:
+        """Store one payload, which had so many bytes; returns after its commit. Raises Unavailable, BadRequest where
+        the database refuses it.
+        """
         if self._backlog.full or self._stopping:
             await self._single_room(endpoint)
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._backlog.add_single(row, endpoint.path, endpoint.table, received_ms, waiter, time.monotonic())
+        self._backlog.add_single(row, size_bytes, endpoint.path, endpoint.table, received_ms, waiter, time.monotonic())
         self._work.set()
         await waiter
 
-    async def put_claimed(self, row: msgspec.Struct, endpoint: Endpoint, received_ms: int, claim: Claim) -> bool:
+    async def put_claimed(
+        self, row: msgspec.Struct, size_bytes: int, endpoint: Endpoint, received_ms: int, claim: Claim
+    ) -> bool:
         """Store one payload once for its key; True where it was there before. Raises KeyReused, too."""
         deadline = time.monotonic() + self._settings.single_wait_s
         while (other := self._claims.get(claim.source)) is not None:
@@ -123,7 +127,7 @@ class Writer:
             if self._backlog.full or self._stopping:
                 await self._single_room(endpoint)
             segment = Segment(None, endpoint.path, received_ms, [row], table=endpoint.table)
-            segment.claim, segment.waiters = claim, [waiter]
+            segment.claim, segment.waiters, segment.singles_bytes = claim, [waiter], size_bytes
             self._backlog.add(segment, time.monotonic())
             self._work.set()
             return await waiter

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.batch import LINE_COST_BYTES, SEGMENT_COST_BYTES, Backlog, Claim, Segment, Source
+from collector.batch import LINE_COST_BYTES, SEGMENT_COST_BYTES, SINGLES_BYTES, Backlog, Claim, Segment, Source
 from collector.messages.decoding import Reject
 from collector.messages.payload import DECODER, Payload
 from collector.progress import Digest
@@ -88,18 +88,20 @@ def test_halves_of_single_payloads_keep_each_with_its_waiter(rows: list[Payload]
 def test_a_refused_line_becomes_a_reject_of_the_same_line() -> None:
     payload = Payload("t", "c", "d", 1, 2, 3, 4)
     segment = segment_of(b"\n" + encoded(payload) + b"\n", keyed=True, first_line=7)
+    segment.skew_ms = -5
     _, last = leaves(segment)
     refused = last.refused("no such thing")
     assert refused.rows == []
     assert (refused.digest, refused.digest_before, refused.lines) == (last.digest, last.digest_before, 1)
-    ((_, name, line, reason, raw),) = refused.rejected_rows()
+    ((_, name, line, reason, raw, skew_ms),) = refused.rejected_rows()
     assert (name, line, reason, raw) == ("/stats key", 8, "refused: no such thing", encoded(payload))
+    assert skew_ms == -5
 
 
 def test_reasons_can_always_be_stored() -> None:
     segment = segment_of(b"x\n", keyed=False)
     segment.rejects = [Reject(0, "invalid", "a\0b", b"\0")]
-    ((_, _, _, reason, raw),) = segment.rejected_rows()
+    ((_, _, _, reason, raw, _),) = segment.rejected_rows()
     assert (reason, raw) == ("invalid: a\\0b", b"\0")
 
 
@@ -167,14 +169,49 @@ def test_single_payloads_of_one_millisecond_share_a_segment_and_keyed_ones_do_no
         backlog = Backlog(100, 10**6)
         row = Payload("t", "c", "d", 1, 2, 3, 4)
         for at_ms in (1, 1, 2, 2, 1):
-            backlog.add_single(row, ENDPOINT, "payload", at_ms, loop.create_future(), 0.0)
+            backlog.add_single(row, 178, ENDPOINT, "payload", at_ms, loop.create_future(), 0.0)
         claimed = Segment(None, ENDPOINT, 1, [row])
         claimed.claim = Claim("/stats k", b"")
         backlog.add(claimed, 0.0)
-        backlog.add_single(row, ENDPOINT, "payload", 1, loop.create_future(), 0.0)
+        backlog.add_single(row, 178, ENDPOINT, "payload", 1, loop.create_future(), 0.0)
         batch = backlog.take(100, 10**6)
         assert [(segment.received_ms, segment.count) for segment in batch] == [(1, 2), (2, 2), (1, 1), (1, 1), (1, 1)]
         backlog.release(batch)
+        assert (backlog.rows, backlog.bytes) == (0, 0)
+    finally:
+        loop.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 64 * 1024), st.integers(1, 2), st.booleans()), min_size=1, max_size=30))
+def test_single_payloads_count_by_their_bytes(messages: list[tuple[int, int, bool]]) -> None:
+    """Bytes, moment, key: beside others or alone, what the backlog counts is what segments measure, and a batch is not
+    much larger than it may be.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        backlog = Backlog(100, 10**9)
+        row = Payload("t", "c", "d", 1, 2, 3, 4)
+        for number, (size_bytes, at_ms, keyed) in enumerate(messages):
+            if keyed:
+                claimed = Segment(None, ENDPOINT, at_ms, [row])
+                claimed.claim, claimed.waiters = Claim(f"/stats {number}", b""), [loop.create_future()]
+                claimed.singles_bytes = size_bytes
+                backlog.add(claimed, 0.0)
+            else:
+                backlog.add_single(row, size_bytes, ENDPOINT, "payload", at_ms, loop.create_future(), 0.0)
+        counted = backlog.bytes
+        sizes: list[int] = []
+        while batch := backlog.take(100, SINGLES_BYTES):
+            content = sum(segment.singles_bytes for segment in batch)
+            assert content <= SINGLES_BYTES + 64 * 1024
+            for segment in batch:
+                before = segment.size_bytes
+                segment.measure()
+                assert segment.size_bytes == before
+                assert sum(part.singles_bytes for part in segment.halves()) <= segment.singles_bytes
+            sizes += [segment.size_bytes for segment in batch]
+            backlog.release(batch)
+        assert counted == sum(sizes) >= sum(size_bytes for size_bytes, _, _ in messages)
         assert (backlog.rows, backlog.bytes) == (0, 0)
     finally:
         loop.close()
@@ -188,7 +225,7 @@ def test_only_single_payloads_expire() -> None:
         stream = segment_of(encoded(row) + b"\n", keyed=False)
         backlog.add(stream, 1.0)
         for at in (2.0, 3.0):
-            backlog.add_single(row, ENDPOINT, "payload", int(at), loop.create_future(), at)
+            backlog.add_single(row, 178, ENDPOINT, "payload", int(at), loop.create_future(), at)
         assert backlog.expire(2.0) == []
         (overdue,) = backlog.expire(2.5)
         assert overdue.received_ms == 2

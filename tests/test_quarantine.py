@@ -1,5 +1,6 @@
 """`collector rejected`: what is listed, and what is stored when lines are sent again: each once, where it belongs."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -11,10 +12,15 @@ import msgspec
 import psycopg
 import pytest
 
+from collector.batch import Claim, Segment
+from collector.commands.keyring import create
 from collector.commands.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
+from collector.database.chosen import Database
 from collector.errors import BadRequest, CollectorError, StoreDown
 from collector.settings import Settings
 from collector.store.quarantine import Chosen, Quarantine
+from collector.store.queue import TOPIC
+from collector.store.session import WriterSession
 from tests.contract.driver import Table, payload, running
 from tests.harness.engines import Engine
 from tests.harness.server import collector
@@ -22,6 +28,7 @@ from tests.strategies import encoded
 
 NEVER = "ALTER TABLE payload ADD CONSTRAINT payload_not_13 CHECK (p2p <> 13)"
 AGAIN = "ALTER TABLE payload DROP CONSTRAINT payload_not_13"
+KNOWN = "SELECT owner, retention FROM progress WHERE starts_with(source, 'rejected ')"
 ALL = Chosen()
 DAY = timedelta(days=1)
 
@@ -80,6 +87,25 @@ def test_what_the_database_takes_now_is_stored_where_it_belongs(database_url: st
     table.close()
 
 
+def test_lines_that_came_with_an_api_key(database_url: str) -> None:
+    """Their source names the key, too."""
+    table = Table(database_url)
+    table.run(NEVER)
+    api_key = create(Database(database_url), "devices", "ingest", None).key
+    with running(database_url, api_keys="on") as app:
+        app.clock.now = time.time()
+        lines = [payload("acme", number) for number in (13, 14)]
+        answer = app.stream(lines, key="k", authorization=f"Bearer {api_key}")
+        assert answer.summary()[:2] == (1, 1)
+    table.run(AGAIN)
+    (found,) = list_rejected(Settings(database_url=database_url), ALL, 10)
+    assert found.source.startswith("/stats@")
+    assert again(database_url) == Replayed(accepted=1)
+    assert left(database_url) == []
+    assert table.rows("SELECT p2p FROM payload ORDER BY 1") == [(13,), (14,)]
+    table.close()
+
+
 def test_what_still_cannot_be_accepted_stays_and_is_told(database_url: str) -> None:
     bad = put(database_url, "/stats k", b"not json", "malformed: x")
     good = put(database_url, "/stats k", encoded(payload("acme", 1)), line=2)
@@ -131,6 +157,26 @@ def test_a_message_that_is_there_by_its_number_is_not_stored_beside_it(database_
     assert ask(database_url, "SELECT seq FROM session_message ORDER BY 1") == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/logs"])
+def test_a_time_is_corrected_as_it_was_live(database_url: str, path: str) -> None:
+    """By what the clock was off of the client that sent the line, and of none that says nothing of its own."""
+    with running(database_url) as app:
+        app.clock.now = float(int(time.time()))
+        slow_ms = int(app.clock.now * 1000) - 3_600_000
+        line = '{"session": "%s", "seq": %d, "time": %d}'
+        for session, preamble in {"slow": b'{"sentAt": %d}' % slow_ms, "right": b""}.items():
+            lines = [(line % (session, seq, slow_ms - seq)).encode() for seq in (1, 3, 2)]
+            assert app.stream([preamble, *lines], path=path).summary()[:2] == (2, 1)
+    assert [line.skew_ms for line in list_rejected(Settings(database_url=database_url), ALL, 9)] == [None, 3_600_000]
+    assert again(database_url) == Replayed(accepted=2)
+    found = ask(database_url, "SELECT session, seq, (extract(epoch FROM time) * 1000)::bigint FROM session_message")
+    assert sorted(found) == [
+        (session, seq, slow_ms - seq + skew_ms)
+        for session, skew_ms in (("right", 0), ("slow", 3_600_000))
+        for seq in (1, 2, 3)
+    ]
+
+
 def test_a_replay_that_was_cut_before_it_took_the_lines_out(
     best_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +198,27 @@ def test_a_replay_that_was_cut_before_it_took_the_lines_out(
     assert again(url) == Replayed(accepted=20)
     assert ask(url, stored) == [(20, 20)]
     assert left(url) == []
+
+
+@pytest.mark.parametrize("reserved", ["replays", "keys"])
+def test_a_replay_into_a_topic_is_known_for_as_long_as_its_line(best_database_url: str, reserved: str) -> None:
+    """Its key is reserved before it goes to the topic, by an older collector perhaps, and claimed afterwards."""
+    url = best_database_url
+    claim = Claim("rejected 7", b"d" * 16, "replays")
+    known: list[Any] = []
+
+    async def reserve_and_claim() -> None:
+        session = WriterSession(url, "writer test")
+        assert await session.reserve([msgspec.structs.replace(claim, retention=reserved)]) == {claim.source}
+        known.extend(ask(url, KNOWN))
+        segment = Segment(None, "/payloads", 0, [payload("acme")], table=TOPIC)
+        segment.claim = claim
+        assert not (await session.write([segment])).repeats
+        known.extend(ask(url, KNOWN))
+        await session.forget()
+
+    asyncio.run(reserve_and_claim())
+    assert known == [(0, reserved), (1, "replays")]
 
 
 def test_two_at_once_store_nothing_twice(best_database_url: str) -> None:
@@ -210,6 +277,8 @@ def test_lines_of_long_ago(database_url: str, engine: Engine) -> None:
         ("kafka topic 3", "/stats"),
         ("payload_queue", "/stats"),
         ("/payloads k", "/payloads"),
+        ("/stats@k3v9q2hx run 7", "/stats"),
+        ("/sessions/logs@k3v9q2hx #5f", "/sessions/logs"),
     ],
 )
 def test_where_lines_go(source: str, path: str) -> None:

@@ -147,7 +147,7 @@ class _Replay:
         received_ms = round(line.received_at.timestamp() * 1000)
         if line.reason.startswith("too_long"):
             raise BadRequest(f"only its first {len(line.raw):,} bytes were kept")
-        row = self._decoded(endpoint, service.settings, line.raw, received_ms)
+        row = self._decoded(endpoint, service.settings, line, received_ms)
         old = self._too_old_for_refresh(endpoint, line.received_at, row)
         if self._done.dry_run:
             return
@@ -155,14 +155,17 @@ class _Replay:
         digest.update(line.raw)
         claim = Claim(f"rejected {line.id}", digest.seal(), "replays")
         metrics.of(metrics.RECEIVED, endpoint.path).inc()
-        await service.singles[endpoint.path].put_claimed(row, endpoint, received_ms, claim)
+        await service.singles[endpoint.path].put_claimed(row, len(line.raw), endpoint, received_ms, claim)
         for kept, moment in old:
             first, last = self._old.get(kept.table, (moment, moment))
             self._old[kept.table] = min(first, moment), max(last, moment)
 
-    def _decoded(self, endpoint: Endpoint, settings: Settings, raw: bytes, received_ms: int) -> msgspec.Struct:
-        endpoint.reader(settings).single(raw, self._now_ms)  # what is too old by now is not taken any more
-        row = endpoint.reader(settings).single(raw, received_ms)
+    def _decoded(self, endpoint: Endpoint, settings: Settings, line: RejectedLine, received_ms: int) -> msgspec.Struct:
+        for at_ms in (self._now_ms, received_ms):  # what is too old by now is not taken any more
+            reader = endpoint.reader(settings)
+            if line.skew_ms:  # as the first line of its request told it
+                reader.preamble(b'{"sentAt": %d}' % (at_ms - line.skew_ms), at_ms)
+            row = reader.single(line.raw, at_ms)
         if isinstance(row, Message) and not isinstance(row, LogMessage) and row.seq is not None:
             # As a log's, so that it is not stored beside one that has its number.
             row = LogMessage(**msgspec.structs.asdict(row))
@@ -197,7 +200,7 @@ class _Replay:
 
 def endpoint_of(source: str) -> Endpoint:
     """Where a line goes, by the source it had. Raises BadRequest."""
-    head = source.partition(" ")[0]
+    head = source.partition(" ")[0].partition("@")[0]  # of a name that `source_name` made, with an API key or without
     if head in ("kafka", "payload_queue"):  # out of the queue, on its way to where /stats puts rows at once
         return STATS
     for endpoint in ENDPOINTS:

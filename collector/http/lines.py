@@ -213,7 +213,7 @@ class LinesRequest:
         if isinstance(event, Block):
             decoded = self._reader.decode(event.data, event.lines, segment.received_ms)
             segment.rows, segment.indices, segment.rejects = decoded.rows, decoded.indices, decoded.rejects
-            segment.block = event.data
+            segment.block, segment.skew_ms = event.data, self._reader.skew_ms
         elif isinstance(event, Overlong):
             limit = self._service.settings.max_line_bytes
             detail = f"the line has {event.size_bytes} bytes; at most {limit} are taken"

@@ -56,6 +56,10 @@ def without(decoded: Decoded, wrong: dict[int, Reason], block: bytes) -> Decoded
 class LineReader(Protocol):
     """Reads the lines of one request, and may remember what came before in it."""
 
+    @property
+    def skew_ms(self) -> int:
+        """What times are corrected by, because the request's first line has told the client's clock."""
+
     def preamble(self, line: bytes, received_ms: int) -> bool:
         """Whether the request's first line is about the request, and no message."""
 
@@ -167,6 +171,8 @@ def _with_hint(detail: str, body: bytes) -> str:
 
 class Stateless:
     """Reads lines that say all by themselves."""
+
+    skew_ms = 0
 
     def __init__(self, decoder: Decoder[Any]) -> None:
         self._decoder = decoder

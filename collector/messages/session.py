@@ -110,7 +110,7 @@ class _Reader(ABC, Generic[Row]):
         self._decoder = decoder
         self._kept_days = kept_days
         self._kept_ms = int(kept_days * DAY_MS)
-        self._skew_ms = 0
+        self.skew_ms = 0
         self._sessions = _Sessions()
 
     def preamble(self, line: bytes, received_ms: int) -> bool:
@@ -121,7 +121,7 @@ class _Reader(ABC, Generic[Row]):
             return False
         if found.session is not UNSET:
             return False
-        self._skew_ms = received_ms - epoch_ms(found.sent_at)
+        self.skew_ms = received_ms - epoch_ms(found.sent_at)
         return True
 
     def decode(self, block: bytes, lines: int, received_ms: int) -> Decoded:
@@ -177,7 +177,7 @@ class LiveReader(_Reader[Message]):
 
     def _place(self, row: Message, received_ms: int) -> Reason | None:
         time = row.time
-        time_ms = received_ms if time is None else (epoch_ms(time) + self._skew_ms)
+        time_ms = received_ms if time is None else (epoch_ms(time) + self.skew_ms)
         if reason := self._set_time(row, time_ms, received_ms):
             return reason
         seq = row.seq
@@ -204,7 +204,7 @@ class LogReader(_Reader[LogMessage]):
         time, elapsed = row.time, row.elapsed
         time_ms: float
         if time is not None:
-            time_ms = epoch_ms(time) + self._skew_ms
+            time_ms = epoch_ms(time) + self.skew_ms
         elif elapsed is None:
             return "invalid", "a log's messages need `time` or `elapsed` - at `$.time`"
         elif seen.start_ms is None:

@@ -76,13 +76,15 @@ class Ingest:
         except BadRequest:
             metrics.REJECTED.labels(self._endpoint.path, "invalid").inc()
             raise
+        size_bytes = len(content)
         if source is None:
-            await self._writer.put_single(row, self._endpoint, received_ms)
+            await self._writer.put_single(row, size_bytes, self._endpoint, received_ms)
             await send(self._done)
         else:
             digest = Digest()
             digest.update(content + b"\n")
-            replayed = await self._writer.put_claimed(row, self._endpoint, received_ms, Claim(source, digest.seal()))
+            claim = Claim(source, digest.seal())
+            replayed = await self._writer.put_claimed(row, size_bytes, self._endpoint, received_ms, claim)
             await send(self._replayed if replayed else self._done)
         await send(_END)
 

@@ -28,6 +28,8 @@ class RejectedLine(msgspec.Struct, frozen=True):
     line: int
     reason: str
     raw: bytes
+    skew_ms: int | None
+    """What a session's times were corrected by, because of the client's clock."""
 
 
 class Quarantine:

@@ -30,12 +30,12 @@ PAYLOAD_COLUMNS = (
 HIT_COLUMNS = ("time", "user", "kind", "received_at")
 """The fields of `Hit` in their order, `timestamp` as what it means, then what the collector adds."""
 
-REJECTED_COLUMNS = ("received_at", "source", "line", "reason", "raw")
+REJECTED_COLUMNS = ("received_at", "source", "line", "reason", "raw", "skew_ms")
 
 CSV_OPTIONS = "FORMAT csv, NULL 'null'"
 """Of COPY, for CSV lines that are made of JSON."""
 
-RejectedRow = tuple[datetime, str, int, str, bytes]
+RejectedRow = tuple[datetime, str, int, str, bytes, int | None]
 """A row of `rejected`, in the order of its columns."""
 
 _encoder = msgspec.json.Encoder()

@@ -121,7 +121,9 @@ class WriterSession:
         """Take keys of single payloads, each for the content with this digest, before it goes anywhere. Returns those
         that were taken: new ones, and such that were taken for the same content and never claimed. Raises StoreError.
         """
-        listed = [{"source": claim.source, "digest": claim.digest.hex()} for claim in claims]
+        listed = [
+            {"source": claim.source, "digest": claim.digest.hex(), "retention": claim.retention} for claim in claims
+        ]
         connection = await self._connected()
         with translating():
             cursor = await connection.execute(QUERIES["reserve_singles"], {"claims": as_json(listed)})

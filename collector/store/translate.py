@@ -10,8 +10,14 @@ from collector.errors import RowRefused, StoreDown, StoreError, TryAgain
 
 TRY_AGAIN = ("40",)
 """SQLSTATE classes: transaction rollback (deadlock, serialization failure)."""
-REFUSED = ("21", "22", "23", "44", "P0")
-"""Cardinality, data exception, integrity constraint, WITH CHECK OPTION, raised by a trigger: the row's fault."""
+REFUSED = ("21", "22", "23", "44", "54", "P0")
+"""Cardinality, data exception, integrity constraint, WITH CHECK OPTION, beyond a limit (of an index, for instance),
+raised by a trigger: the row's fault.
+"""
+OUT_OF_NUMBERS = ("GetNewTransactionId", "GetNewMultiXactId")
+"""PostgreSQL's functions that refuse every row with a limit's SQLSTATE: before transactions' numbers wrap around, until
+it has been vacuumed.
+"""
 
 
 def translated(exc: psycopg.Error) -> StoreError:
@@ -19,7 +25,8 @@ def translated(exc: psycopg.Error) -> StoreError:
     state = exc.sqlstate or ""
     if state.startswith(TRY_AGAIN):
         return TryAgain(message(exc))
-    if state.startswith(REFUSED) or isinstance(exc, psycopg.DataError):
+    refused = state.startswith(REFUSED) or isinstance(exc, psycopg.DataError)
+    if refused and exc.diag.source_function not in OUT_OF_NUMBERS:
         return RowRefused(message(exc))
     return StoreDown(message(exc))
 

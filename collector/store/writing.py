@@ -114,6 +114,6 @@ def _left_out(segment: Segment, outcome: Outcome) -> bool:
 
 async def _copy_rejected(connection: Connection, rows: list[RejectedRow]) -> None:
     async with connection.cursor() as cursor, cursor.copy(_REJECTED_COPY) as copy:
-        copy.set_types(["timestamptz", "text", "int8", "text", "bytea"])
+        copy.set_types(["timestamptz", "text", "int8", "text", "bytea", "int8"])
         for row in rows:
             await copy.write_row(row)

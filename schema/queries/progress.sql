@@ -24,16 +24,16 @@ SELECT source, 1, 1, true, decode(digest, 'hex'), 1, retention
 FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text, retention text)
 ORDER BY source COLLATE "C"
 ON CONFLICT (source) DO UPDATE
-SET owner = 1, position = 1, complete = true, accepted = 1, updated_at = now()
+SET owner = 1, position = 1, complete = true, accepted = 1, retention = excluded.retention, updated_at = now()
 WHERE known.owner = 0 AND known.digest = excluded.digest
 RETURNING source;
 
 -- name: reserve_singles
 -- Before a keyed payload goes into a topic, which forgets nothing, its key is taken for just this content: owner 0, until it is claimed. Those that
 -- come back may be delivered; another request may have one of them in its hands for a second, and whoever comes then takes it over.
-INSERT INTO progress AS known (source, owner, position, complete, digest)
-SELECT source, 0, 0, false, decode(digest, 'hex')
-FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text)
+INSERT INTO progress AS known (source, owner, position, complete, digest, retention)
+SELECT source, 0, 0, false, decode(digest, 'hex'), retention
+FROM json_to_recordset(%(claims)s::json) AS claim (source text, digest text, retention text)
 ORDER BY source COLLATE "C"
 ON CONFLICT (source) DO UPDATE SET updated_at = now()
 WHERE known.owner = 0 AND known.digest = excluded.digest AND known.updated_at < now() - INTERVAL '1 second'

@@ -1,14 +1,14 @@
 -- The quarantine, as `collector rejected` reads it and takes lines out. Named queries; `%(name)s` are parameters.
 
 -- name: rejected_newest
-SELECT id, received_at, source, line, reason, raw
+SELECT id, received_at, source, line, reason, raw, skew_ms
 FROM rejected_fitting(%(source)s, %(reason)s, %(since)s, %(until)s, %(ids)s::bigint[])
 ORDER BY id DESC
 LIMIT %(limit)s;
 
 -- name: rejected_after
 -- In the order in which they were put aside, after a number.
-SELECT id, received_at, source, line, reason, raw
+SELECT id, received_at, source, line, reason, raw, skew_ms
 FROM rejected_fitting(%(source)s, %(reason)s, %(since)s, %(until)s, %(ids)s::bigint[])
 WHERE id > %(after)s
 ORDER BY id

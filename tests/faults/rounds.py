@@ -1,6 +1,6 @@
 """How many rounds of faults, and from which seed.
 
-COLLECTOR_FAULT_ROUNDS is the number of rounds of each fault; COLLECTOR_FAULT_SEED repeats the choices of a run.
+COLLECTOR_FAULT_ROUNDS is their number, for faults that have rounds; COLLECTOR_FAULT_SEED repeats the choices of a run.
 """
 
 import os
@@ -14,7 +14,7 @@ SEED = int(os.environ.get("COLLECTOR_FAULT_SEED") or random.SystemRandom().randr
 
 def seed_line() -> str:
     """What a run says of itself, so that it can be repeated."""
-    return f"faults: {ROUNDS} rounds of each, COLLECTOR_FAULT_SEED={SEED}"
+    return f"faults: {ROUNDS} rounds, COLLECTOR_FAULT_SEED={SEED}"
 
 
 def random_of(*names: object) -> random.Random:

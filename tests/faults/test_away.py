@@ -143,20 +143,30 @@ def test_retry_after_is_what_the_backlog_takes(serve: Serve, best_database_url: 
         connection.execute("CREATE TRIGGER slow BEFORE INSERT ON payload FOR EACH ROW EXECUTE FUNCTION slow()")
     settings = {"COLLECTOR_BATCH_ROWS": "10", "COLLECTOR_BACKLOG_ROWS": str(WAITING), "COLLECTOR_SINGLE_WAIT_S": "4"}
     server = serve(best_database_url, **settings)
+    ledger = Ledger(CUSTOMER)
+
+    def post(token: str) -> Answer:
+        ledger.sent.add(token)
+        answer = server.client.post(line_of(CUSTOMER, token))
+        if answer.status == 204:
+            ledger.acknowledge([token])
+        elif "not stored" in answer.json()["detail"]:
+            ledger.denied.add(token)
+        return answer
+
     for number in range(20):  # its rate becomes known
-        assert server.client.post(line_of(CUSTOMER, f"warm {number}")).status == 204
+        assert post(f"warm {number}").status == 204
     with ThreadPoolExecutor(WAITING + 50) as threads:
-        tries = [threads.submit(server.client.post, line_of(CUSTOMER, f"many {n}")) for n in range(WAITING + 50)]
-        answers = [done.result() for done in tries]
+        answers = list(threads.map(post, [f"many {number}" for number in range(WAITING + 50)]))
     told = sorted(int(answer.headers["retry-after"]) for answer in answers if answer.status == 503)
     assert {answer.status for answer in answers} == {204, 503}
     # Of those that wait for the whole backlog, and of those that are given back when some of it is done.
     full_s = WAITING / SLOW_ROWS_PER_S
     assert full_s / 4 <= told[len(told) // 2] <= 2 * full_s, told
     await_true(lambda: not server.client.metrics().backlog_rows)
-    again = server.client.post(line_of(CUSTOMER, "again"))
-    assert again.status == 204
+    assert post("again").status == 204
     balanced(server.client)
+    tally("slow database", ledger.check(best_database_url, at_end=True))
 
 
 def test_a_database_that_does_not_answer(serve: Serve, best_database_url: str) -> None:

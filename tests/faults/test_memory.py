@@ -1,14 +1,22 @@
-"""A long stream while nothing can be stored: the client waits, and the collector's memory stays small."""
+"""Streams and single messages while nothing can be stored: the clients wait, and the collector's memory stays small."""
 
+import asyncio
 import os
 import selectors
 import time
+from collections.abc import Sequence
 
+import aiohttp
 import psycopg
 import pytest
 
+from collector.batch import SINGLES_BYTES
+from collector.settings import Settings
 from tests.conftest import Serve
 from tests.faults.books import at_rest, await_true, balanced
+from tests.faults.rounds import tally
+from tests.harness.client import JSON
+from tests.harness.ledger import Ledger
 from tests.harness.server import ServerProcess
 from tests.harness.wire import Wire, line_of
 
@@ -26,6 +34,14 @@ LINES = [
 ]
 TAKEN_BYTES = 64 * 2**20
 """More than backlog, reading ahead and the kernels' buffers hold together."""
+BIG = 800
+"""Single messages at once, each nearly as large as one may be."""
+BIG_BYTES = 60_000
+BIG_WAITING_BYTES = 250_000
+"""What each of them may cost while it waits: the message, and what the server holds of its connection."""
+BATCH_BYTES = Settings().batch_bytes + SINGLES_BYTES + 2 * BIG_BYTES
+"""Of a batch that ends with a whole segment."""
+SINGLE_WAIT_S = 5.0
 STALLED_S = 3.0
 UNLOCKED_S = 240.0
 
@@ -115,3 +131,93 @@ def pushed_until_all_stall(wires: list[Wire], data: bytes) -> list[int]:
 
 def await_settled(server: ServerProcess, lines: int) -> None:
     await_true(lambda: at_rest(server.client).total("collector_stored_total") == lines)
+
+
+class Bulky:
+    """Clients with a big message each, and what they were told."""
+
+    def __init__(self, url: str, ledger: Ledger) -> None:
+        self._url = url
+        self._ledger = ledger
+        self._http: aiohttp.ClientSession
+        self.denied = self.unknown = 0
+        """503, by whether it is known that the message was not stored."""
+
+    def unacknowledged(self, name: str, count: int = BIG) -> list[str]:
+        """Of so many messages of a session."""
+        every = [f"{self._ledger.customer}/{name}:{number}" for number in range(count)]
+        return [identity for identity in every if identity not in self._ledger.acknowledged]
+
+    async def send(self, keyed: list[str], alone: Sequence[str] = ()) -> None:
+        """All of them at once, with a key and without."""
+        self.denied = self.unknown = 0
+        connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as self._http,
+            asyncio.TaskGroup() as clients,
+        ):
+            for identity in keyed:
+                clients.create_task(self._one(identity, {"Idempotency-Key": identity}))
+            for identity in alone:
+                clients.create_task(self._one(identity, {}))
+
+    async def _one(self, identity: str, key: dict[str, str]) -> None:
+        session, _, number = identity.partition(":")
+        message = {"session": session, "seq": int(number), "properties": {"text": "x" * BIG_BYTES}}
+        headers = {"Content-Type": JSON, **key}
+        self._ledger.sent.add(identity)
+        async with self._http.post(f"{self._url}/sessions", json=message, headers=headers) as answer:
+            if answer.status == 204:
+                self._ledger.acknowledge([identity])
+                return
+            assert answer.status == 503, await answer.text()
+            if "not known" in (await answer.json(content_type=None))["detail"]:
+                self.unknown += 1
+            else:
+                self.denied += 1
+                if not key:
+                    self._ledger.denied.add(identity)
+
+
+@pytest.mark.timeout(600)
+def test_memory_stays_small_while_big_single_messages_wait(serve: Serve, best_database_url: str) -> None:
+    """They count by their bytes: of all that come only a backlog is taken, and it goes on in batches of their size."""
+    server = serve(best_database_url, COLLECTOR_SINGLE_WAIT_S=str(SINGLE_WAIT_S))
+    ledger = Ledger("bulky")
+    bulky = Bulky(server.url, ledger)
+
+    def metric(name: str, **labels: str) -> float:
+        return server.client.metrics().total(name, **labels)
+
+    async def locked_for_long() -> None:
+        with psycopg.connect(best_database_url) as other:
+            other.execute("LOCK TABLE session_message IN ACCESS EXCLUSIVE MODE")
+            await bulky.send(bulky.unacknowledged("keyed", BIG // 2), bulky.unacknowledged("alone", BIG // 2))
+        assert not ledger.acknowledged
+        assert bulky.denied + bulky.unknown == BIG
+        assert bulky.unknown <= BATCH_BYTES // BIG_BYTES
+
+    async def locked_for_a_while() -> None:
+        with psycopg.connect(best_database_url) as other:
+            other.execute("LOCK TABLE session_message IN ACCESS EXCLUSIVE MODE")
+            sending = asyncio.create_task(bulky.send(bulky.unacknowledged("keyed")))
+            await asyncio.to_thread(await_true, lambda: metric("collector_received_total") == 2 * BIG, 60.0)
+            assert await asyncio.to_thread(metric, "collector_backlog_bytes") <= Settings().backlog_bytes + BATCH_BYTES
+        await sending
+
+    def batches() -> float:
+        return metric("collector_batches_total", writer="singles /sessions")
+
+    asyncio.run(locked_for_long())
+    before = batches()
+    asyncio.run(locked_for_a_while())
+    while left := bulky.unacknowledged("keyed"):  # as clients do that are told to come again
+        asyncio.run(bulky.send(left))
+    assert batches() - before >= BIG * BIG_BYTES // BATCH_BYTES - 1  # one may have been under way
+    peak = server.peak_bytes()
+    assert peak < PEAK_BYTES + BIG * BIG_WAITING_BYTES, f"{peak / 1e6:.0f} MB at the peak"
+    balanced(server.client)
+    verdict = ledger.check(best_database_url, at_end=True)
+    assert verdict.acknowledged == BIG
+    tally("big single messages", verdict)
+    print(f"{BIG} messages of {BIG_BYTES} bytes at once: {peak / 1e6:.0f} MB at the peak")
