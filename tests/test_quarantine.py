@@ -325,6 +325,14 @@ def test_the_list_and_its_filters(database_url: str) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_what_a_client_sent_cannot_write_on_a_terminal(database_url: str) -> None:
+    put(database_url, "/stats \x1b[31m", "{\x1b[2J\u202e}\n".encode(), reason="invalid: \x9b1A\nforged")
+    (_, line) = collector("rejected", "list", database_url=database_url).stdout.splitlines()
+    assert "/stats ␛[31m" in line
+    assert r"invalid: \x9b1A⏎forged" in line
+    assert r"{␛[2J\u202e}⏎" in line
+
+
 def test_bytes_that_are_no_text_are_given_whole(database_url: str) -> None:
     raw = b"\xff\x00\n"
     put(database_url, "/stats a", raw)

@@ -13,6 +13,7 @@ from rich.table import Table
 from collector.commands.doctor import Diagnosis
 from collector.commands.keyring import Listed
 from collector.commands.quarantine import Replayed
+from collector.report.text import visible
 from collector.store.quarantine import RejectedLine
 
 WIDE_CHARACTERS = 1_000
@@ -76,9 +77,9 @@ def show_rejected(lines: list[RejectedLine]) -> None:
     table.add_column("bytes", no_wrap=True, overflow="ellipsis", max_width=RAW_SHOWN_CHARACTERS)
     for line in lines:
         raw = line.raw[: 4 * RAW_SHOWN_CHARACTERS].decode(errors="replace")
-        shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in raw)
         received = f"{line.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-        table.add_row(*map(escape, (str(line.id), received, line.source, str(line.line), line.reason, shown)))
+        row = str(line.id), received, line.source, str(line.line), line.reason, raw
+        table.add_row(*(escape(visible(cell)) for cell in row))
     console().print(table if lines else "none")
 
 
@@ -88,7 +89,7 @@ def show_replayed(done: Replayed) -> None:
     verb = "would be accepted" if done.dry_run else "stored"
     out.print(f"{done.accepted:,} lines {verb}; {done.rejected:,} still rejected")
     for error in done.errors:
-        out.print(f"  {error['id']}: {escape(error['detail'])}")
+        out.print(f"  {error['id']}: {escape(visible(error['detail']))}")
     for aggregate in done.refreshed:
         out.print(f"{aggregate} was computed anew where they belong")
 

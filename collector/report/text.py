@@ -10,13 +10,34 @@ WORST = 3
 """Sessions that the text names."""
 
 
+_VISIBLE = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},
+    ord("\n"): "\N{RETURN SYMBOL}",
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    # Line separators, and what turns the direction of the text that follows.
+    **{code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))},
+}
+
+
+def visible(text: str) -> str:
+    """What devices said, for a terminal: no character that it would obey."""
+    return text.translate(_VISIBLE)
+
+
 def as_text(report: CpuReport) -> str:
     """Lines, each ended by a newline."""
     return "".join(f"{line}\n" for line in lines(report))
 
 
 def lines(report: CpuReport) -> Iterator[str]:
-    """The headline, the tree, what the first node comes to, and the worst sessions at the end of its path."""
+    """The headline, the tree, what the first node comes to, and the worst sessions at the end of its path. Names may have
+    any characters.
+    """
+    return map(visible, _lines(report))
+
+
+def _lines(report: CpuReport) -> Iterator[str]:
     yield report.sentence
     yield from _below(report.tree, "")
     if not report.tree:
