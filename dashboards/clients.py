@@ -79,7 +79,9 @@ _DOING = """WITH doing AS MATERIALIZED (
 
 _OPEN_REPORT = Link(title="Why: the report on this version", url=f"{_REPORT}&version=${{__value.raw:percentencode}}")
 _OPEN_EVENT = Link(title="Why: the report on this event", url=f"{_REPORT}&event=${{__value.raw:percentencode}}")
-_OPEN_SESSION = Link(title="The session", url="${collector}/sessions/${__value.raw:percentencode}")
+_OPEN_SESSION = Link(
+    title="The session", url="${collector}/sessions/${__value.raw:percentencode}?threshold=${threshold}"
+)
 
 _VIEWS: list[View | Row] = [
     stat(

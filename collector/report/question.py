@@ -33,6 +33,7 @@ MAX_CHARACTERS = 1_000
 """Of a condition."""
 
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 1, 1, tzinfo=UTC)  # what is computed with stays a time
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _OP = re.compile(r"<=|[=>]")
 _STATISTICS: dict[str, Statistic] = {"max": "max", "mean": "mean", "p95": "p95"}
@@ -84,7 +85,7 @@ def ask(parameters: Iterable[tuple[str, str]]) -> Question:
         condition.op == "=" for condition in conditions
     ):
         raise BadRequest("where: two values of one key cannot both hold")
-    since, until = (parse_time(given[name], name) if name in given else None for name in ("from", "to"))
+    since, until = (_moment(given[name], name) if name in given else None for name in ("from", "to"))
     if since is not None and "hours" in given:
         raise BadRequest("hours, from: give one of them")
     hours = _given(given, "hours", HOURS, 0, MAX_HOURS) if since is None else None
@@ -149,7 +150,7 @@ def parse_condition(text: str) -> Condition:
             raise BadRequest(f"where: the key is no JSON string; given {text[:40]!r}") from exc
     op, value = _OPS[found.group()], text[found.end() :]
     if op == "=":
-        return Condition(_text(key, "where"), op, _text(value, "where"))
+        return Condition(_text(key, "where"), op, _text(value, "where", least=0))
     if key in ("version", "event"):
         raise BadRequest(f"where: {key} is no number")
     return Condition(_text(key, "where"), op, plain(_number(value, "where", -math.inf, math.inf)))
@@ -163,11 +164,18 @@ def format_condition(condition: Condition) -> str:
     return f"{key}{condition.op}{text_of(condition.value)}"
 
 
-def _text(value: str, name: str) -> str:
+def _moment(text: str, name: str) -> datetime:
+    moment = parse_time(text, name)
+    if moment >= _END:
+        raise BadRequest(f"{name}: after the year 9998")
+    return moment
+
+
+def _text(value: str, name: str, least: int = 1) -> str:
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise BadRequest(f"{name}: has a character that cannot be stored")
-    if not value or len(value) > MAX_CHARACTERS:
-        raise BadRequest(f"{name}: 1 to {MAX_CHARACTERS} characters")
+    if not least <= len(value) <= MAX_CHARACTERS:
+        raise BadRequest(f"{name}: {least} to {MAX_CHARACTERS} characters")
     return value
 
 

@@ -34,7 +34,7 @@ def times(ratio: float) -> str:
 
 def of(condition: Condition | Node) -> str:
     """What a condition asks for: "version 6.04", "os windows", "filename_length over 42", "indexing"."""
-    value = text_of(condition.value)
+    value = text_of(condition.value) or '""'
     if condition.dimension == "event":
         return value
     return f"{condition.dimension} {({'=': '', '>': 'over ', '<=': 'at most '})[condition.op]}{value}"

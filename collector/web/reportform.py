@@ -23,7 +23,7 @@ def form(report: CpuReport) -> h.Element:
     return h.form(".filters", method="get", action="/reports/cpu", aria_label="Report")[
         moment("from", "From (UTC)", report.since),
         moment("to", "To (UTC)", report.to),
-        _number("threshold", "Over, % of a core", f"{report.threshold:g}", step="any", least="0"),
+        _number("threshold", "Over, % of a core", f"{report.threshold:.10g}", step="any", least="0"),
         h.label[
             h.span["Of a session's samples"],
             h.select(name="statistic")[
