@@ -85,6 +85,30 @@ def test_step_by_step_and_at_once_are_one_schema(empty_url: str, database_url: s
     assert described(empty_url) == described(database_url)
 
 
+def test_sums_of_overlapping_events_are_made_again_where_their_messages_are_kept(empty_url: str) -> None:
+    """From a day after the oldest message on: what is older could not be made again as a whole."""
+    steps = migrations()
+    migrate(empty_url, [step for step in steps if step.version < 15])
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO session_message (time, received_at, session) VALUES ('2026-01-05T12:00Z', now(), 'a')"
+        )
+        connection.execute("TRUNCATE cpu_dirty")
+        connection.execute("INSERT INTO cpu_session (session) VALUES ('gone'), ('partly'), ('plain'), ('kept')")
+        connection.execute(
+            "INSERT INTO session_cpu (bucket, session_id, event_id, layer, samples, cpu_max, cpu_sum, cpu)"
+            " SELECT bucket::timestamptz, id, 1, layer, 1, 1, 1, ARRAY[1] FROM cpu_session JOIN (VALUES"
+            " ('gone', '2026-01-06T12:00Z', 1), ('partly', '2026-01-02T12:00Z', 2), ('partly', '2026-01-07T00:00Z', 1),"
+            " ('plain', '2026-01-08T00:00Z', 0), ('kept', '2026-01-08T00:00Z', 0), ('kept', '2026-01-08T06:00Z', 1)"
+            ") AS row (session, bucket, layer) USING (session)"
+        )
+        migrate(empty_url, steps)
+        noted = connection.execute(
+            "SELECT session, to_char(since AT TIME ZONE 'UTC', 'DD HH24:MI') FROM cpu_dirty ORDER BY session"
+        ).fetchall()
+    assert noted == [("kept", "08 06:00"), ("partly", "06 12:10")]
+
+
 def _migrate_at_once(url: str, barrier: Any, answers: Any) -> None:
     barrier.wait(30)
     try:

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.report.model import Scalar
+from collector.report.model import Condition, Scalar
 from collector.report.values import is_number, plain, text_of
 
 Ints = NDArray[np.int64]
@@ -34,6 +34,18 @@ class Columns(msgspec.Struct):
 
     def __contains__(self, dimension: str) -> bool:
         return dimension in self.names or dimension in self.numbers
+
+    def fulfilling_of(self, condition: Condition, rows: Ints) -> Bools:
+        """Which of these rows do."""
+        some = Columns(
+            {
+                name: Names(names.codes[rows], names.values)
+                for name, names in self.names.items()
+                if name == condition.dimension
+            },
+            {name: numbers[rows] for name, numbers in self.numbers.items() if name == condition.dimension},
+        )
+        return some.fulfilling(condition.dimension, condition.op, condition.value, len(rows))
 
     def fulfilling(self, dimension: str, op: str, value: Scalar, rows: int) -> Bools:
         """Which rows fulfil the condition. Names and numbers are equal where their texts are."""

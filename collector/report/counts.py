@@ -15,7 +15,7 @@ from collector.report.view import View
 LEVEL = 0.05
 """Of the test: the share of false nodes among those of a level that is put up with."""
 
-SOME, HOT, FAIR, SQUARE = range(4)
+SOME, HOT, FAIR, SQUARE, THROUGHOUT = range(5)
 """Of `View.units`."""
 
 
@@ -26,6 +26,8 @@ class Split(msgspec.Struct, kw_only=True):
     at: int
     sessions: int
     hot: int
+    covered: int
+    """Of the hot ones those that are hot above, too: with a mean, a session can be hot for a while only."""
     outside_sessions: int
     outside_hot: int
     test_sessions: int
@@ -47,7 +49,7 @@ class Split(msgspec.Struct, kw_only=True):
 
     def score(self, hot: int) -> float:
         """How much it explains of so many hot sessions (`Counts.scores`)."""
-        return float(np.log(max(1.0, self.low))) * self.hot / max(1, hot)
+        return float(np.log(max(1.0, self.low))) * self.covered / max(1, hot)
 
     def test(self) -> None:
         """Set the p-value by the counts alone."""
@@ -75,11 +77,12 @@ class Counts(msgspec.Struct):
     """Outside as it is shown, where that is not the same: sessions, hot ones, and each session once."""
     sessions: Ints = _NONE
     hot: Ints = _NONE
+    covered: Ints = _NONE
     beside: tuple[Ints, Ints, Ints] = (_NONE, _NONE, _NONE)
     """Outside: sessions, hot ones, and each session once."""
 
     def __post_init__(self) -> None:
-        self.sessions, self.hot = _whole(self.inside[SOME]), _whole(self.inside[HOT])
+        self.sessions, self.hot, self.covered = _whole(self.inside[[SOME, HOT, THROUGHOUT]])
         sessions = _whole(self.outside[SOME])
         self.beside = self.shown or (sessions, _whole(self.outside[HOT]), sessions)
 
@@ -89,7 +92,7 @@ class Counts(msgspec.Struct):
         """
         sessions, outside_hot, test_sessions = self.beside
         low = _low(self.hot, self.sessions, outside_hot, sessions, test_sessions)
-        return np.log(np.maximum(1.0, low)) * self.hot / max(1, hot)
+        return np.log(np.maximum(1.0, low)) * self.covered / max(1, hot)
 
     def split(self, view: View, at: int, condition: Condition) -> Split:
         """One of them."""
@@ -99,6 +102,7 @@ class Counts(msgspec.Struct):
             at=view.at,
             sessions=int(self.sessions[at]),
             hot=int(self.hot[at]),
+            covered=int(self.covered[at]),
             outside_sessions=sessions,
             outside_hot=outside_hot,
             test_sessions=test_sessions,

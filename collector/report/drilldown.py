@@ -95,7 +95,7 @@ class _Search:
                 for split in splits:
                     key = path | {split.condition}
                     value = self.explained.by(split)
-                    if split.hot < self.min_support * self.explained.hot(split) or value <= 0:
+                    if split.covered < self.min_support * self.explained.hot(split) or value <= 0:
                         continue
                     if id(split) in sound and (not path or path in self.significant):
                         self.significant.add(key)
@@ -136,7 +136,7 @@ class _Search:
             sampled: max(FEW_HOT, self.min_support * those.hot_count)
             for sampled, those in ((False, view), (True, view.looked_into()))
         }
-        return [split for split in splits if split.hot >= least[split.sampled]]
+        return [split for split in splits if split.covered >= least[split.sampled]]
 
     def ranked(self) -> list[Path]:
         """All paths that were found, best first; of those that explain as much the shorter one."""
@@ -174,9 +174,13 @@ class _Search:
                 self.together = len(chosen)
             for split in chosen:
                 inside = view.narrow(split.condition, split.at)
+                rest = rest.without(split.condition)
+                if view.said_twice(split.condition):
+                    split = _recounted(split, inside, rest)
+                    if split.low <= 1:
+                        continue
                 children = self.grow(inside, path | {split.condition}, depth - 1)
                 branches.append(Branch(split=split, above=view, view=inside, children=children))
-                rest = rest.without(split.condition)
         return branches
 
     def _promise(self, split: Split, path: Path) -> float:
@@ -201,6 +205,21 @@ class _Search:
         return best
 
 
+def _recounted(split: Split, inside: View, rest: View) -> Split:
+    """By the word of sessions and of events: it was found by one of them."""
+    return msgspec.structs.replace(
+        split,
+        sessions=inside.count,
+        hot=inside.hot_count,
+        covered=int((inside.hot * inside.throughout).sum()),
+        outside_sessions=rest.count,
+        outside_hot=rest.hot_count,
+        test_sessions=rest.count,
+        of_parts=split.of_parts or inside.chosen is not None,
+        sampled=inside.chosen is not None,
+    )
+
+
 def _by_dimension(splits: Iterable[Split]) -> Iterator[list[Split]]:
     """Names of which a session has one."""
     found: dict[str, list[Split]] = {}
@@ -212,7 +231,8 @@ def _by_dimension(splits: Iterable[Split]) -> Iterator[list[Split]]:
 
 def _together(splits: list[Split]) -> Split:
     sessions, hot = sum(split.sessions for split in splits), sum(split.hot for split in splits)
-    return msgspec.structs.replace(splits[0], sessions=sessions, hot=hot)
+    covered = sum(split.covered for split in splits)
+    return msgspec.structs.replace(splits[0], sessions=sessions, hot=hot, covered=covered)
 
 
 def _alone(splits: list[Split], view: View) -> Iterator[Split]:

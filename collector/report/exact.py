@@ -112,11 +112,13 @@ class _Exacting:
             np.array(sums.over[:thresholds], np.int64).reshape(thresholds, len(places)),
             np.array(sums.highest, np.float64),
         ).at(among)
+        hot = self._table.is_hot(measured, sampled.at)
         return msgspec.structs.replace(
             sampled,
             rows=above.rows[places[among]],
             sessions=np.ones(int(among.sum()), np.int64),
-            hot=self._table.is_hot(measured, sampled.at).astype(np.int64),
+            hot=hot.astype(np.int64),
+            throughout=above.throughout[places[among]] & hot,
             measured=measured,
             chosen=np.zeros(0, np.int64),
         )

@@ -38,6 +38,7 @@ class Explained:
             split,
             sessions=round(split.sessions * scale),
             hot=round(split.hot * scale),
+            covered=round(split.covered * scale),
             outside_sessions=round(outside * scale),
             outside_hot=round(min(outside, max(0, hot - split.hot)) * scale),
             test_sessions=round(min(outside, root.sessions) * scale),

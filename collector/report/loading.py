@@ -80,7 +80,7 @@ def _parts(rows: Ints, codes: Ints, measured: Measured, wanted: Bools, events: i
 def _spans(found: Measurements, sessions: Ints, events: Ints, thresholds: int) -> Parts:
     if not found.spans:
         return no_parts(thresholds)
-    session, event, properties, samples, total, highest, *over = zip(*found.spans, strict=True)
+    session, event, properties, together, samples, total, highest, *over = zip(*found.spans, strict=True)
     # An event that is not told apart in the parts is one of the others here, too.
     numbers = np.array(event, np.int64)
     numbers = np.where(np.isin(numbers, events), numbers, -1)
@@ -95,6 +95,21 @@ def _spans(found: Measurements, sessions: Ints, events: Ints, thresholds: int) -
             np.array(highest, np.float64),
         ),
         columns_of([texts[text] for text in properties]),
+        _same(session, together),
+    )
+
+
+def _same(session: tuple[int, ...], together: tuple[int | None, ...]) -> Ints | None:
+    """A number for each set of samples."""
+    known: dict[tuple[int, int], int] = {}
+    if not any(number is not None for number in together):
+        return None
+    return np.array(
+        [
+            at if number is None else known.setdefault((one, number), at)
+            for at, (one, number) in enumerate(zip(session, together, strict=True))
+        ],
+        np.int64,
     )
 
 

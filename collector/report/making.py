@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import numpy as np
+
 from collector.errors import Unavailable
-from collector.report.build import Seen, report, views_of, worst_of
+from collector.report.build import Seen, report, views_of, worst_by, worst_of
 from collector.report.drilldown import Found, drill_down
 from collector.report.exact import exact, wanted
 from collector.report.loading import looked_into, table_of
 from collector.report.measurements import Known, Measurements, Sought, Window
-from collector.report.model import CpuReport
+from collector.report.model import Condition, CpuReport
 from collector.report.question import Question
 from collector.store.cpu import CONDITIONS, CpuReader, Refresh
 
@@ -65,8 +67,8 @@ class Reports:
             measured = await self._reader.window(window, looked_into)
             found, ids = await asyncio.to_thread(_drill_down, measured, question, thresholds)
             found = await self._counted(window, found, ids, question, measured.events)
-            known = await self._known(window, found, ids, measured.events)
-            return report(found, question, since, until, known)
+            p95, known = await self._known(window, found, ids, measured.events)
+            return report(found, question, since, until, p95, known)
 
     async def _counted(
         self, window: Window, found: Found, ids: list[int], question: Question, events: dict[int, str]
@@ -78,24 +80,42 @@ class Reports:
             said = [condition for condition in path if condition.dimension != "event"]
             during = [numbers[str(condition.value)] for condition in path if condition.dimension == "event"]
             if len(said) <= CONDITIONS:
-                sums[path] = await self._reader.inside(window, during[0] if during else None, said)
+                own = [(condition, _saying(found, ids, condition)) for condition in said]
+                sums[path] = await self._reader.inside(window, during[0] if during else None, own)
         return exact(found, ids, question.conditions, sums)
 
-    async def _known(self, window: Window, found: Found, ids: list[int], events: dict[int, str]) -> dict[Seen, Known]:
-        """What is to be known of the sessions that are listed."""
-        seen = list(dict.fromkeys(seen for view in views_of(found) for seen in worst_of(view)))
+    async def _known(
+        self, window: Window, found: Found, ids: list[int], events: dict[int, str]
+    ) -> tuple[dict[Seen, float], dict[Seen, Known]]:
+        """What is to be known of the sessions that are listed: 95th percentiles, where that is the statistic, and the
+        moments.
+        """
         numbers = {name: number for number, name in events.items()}
-        sought = [
-            Sought(number, ids[each.row], each.highest, numbers.get(each.event) if each.event is not None else None)
-            for number, each in enumerate(seen)
-        ]
-        rows = await self._reader.moments(window, sought, p95=found.view.table.statistic == "p95")
-        return {seen[number]: known for number, known in rows}
+
+        def sought(seen: Seen) -> Sought:
+            event = None if seen.event is None else numbers.get(seen.event)
+            return Sought(ids[seen.row], seen.highest, event, seen.event, seen.told)
+
+        listed = [worst_of(view) for view in views_of(found)]
+        p95: dict[Seen, float] = {}
+        if found.view.table.statistic == "p95":
+            every = list(dict.fromkeys(seen for each in listed for seen in each))
+            of_every = await self._reader.p95(window, [sought(seen) for seen in every])
+            p95 = {every[number]: cpu for number, cpu in of_every.items()}
+        seen = list(dict.fromkeys(one for each in listed for one, _ in worst_by(each, p95)))
+        moments = await self._reader.moments(window, [sought(one) for one in seen])
+        return p95, {seen[number]: known for number, known in moments.items()}
 
 
 def _padded(thresholds: tuple[float, ...]) -> tuple[float, float, float]:
     first, second, third = (*thresholds, *[float("inf")] * (THRESHOLDS - len(thresholds)))
     return first, second, third
+
+
+def _saying(found: Found, ids: list[int], condition: Condition) -> list[int]:
+    """The sessions, by their numbers, that fulfil it by their own word."""
+    every = np.arange(len(ids))
+    return [ids[row] for row in every[found.view.table.columns.fulfilling_of(condition, every)].tolist()]
 
 
 def _drill_down(measured: Measurements, question: Question, thresholds: tuple[float, ...]) -> tuple[Found, list[int]]:

@@ -46,6 +46,18 @@ class Measured(msgspec.Struct):
             np.concatenate((self.over, other.over), axis=1),
         )
 
+    def where(self, chosen: Bools, other: "Measured") -> "Measured":
+        """These rows where chosen, else the other's."""
+        highest = None
+        if self.highest is not None and other.highest is not None:
+            highest = np.where(chosen, self.highest, other.highest)
+        return Measured(
+            np.where(chosen, self.samples, other.samples),
+            np.where(chosen, self.total, other.total),
+            np.where(chosen, self.over, other.over),
+            highest,
+        )
+
     def minus(self, other: "Measured") -> "Measured":
         """What is left of each row without the other's."""
         return Measured(
@@ -84,5 +96,5 @@ def running(measured: Measured, starts: Ints, row: Ints) -> Measured:
 def shares_of_time(inside: Measured, around: Measured, at: int) -> tuple[float, float]:
     """Which share of the samples over the threshold, and of all samples, is inside."""
     over, samples = int(around.over[at].sum()), int(around.samples.sum())
-    hot = int(inside.over[at].sum()) / over if over else 0.0
-    return hot, (int(inside.samples.sum()) / samples if samples else 0.0)
+    hot = min(1.0, int(inside.over[at].sum()) / over) if over else 0.0
+    return hot, (min(1.0, int(inside.samples.sum()) / samples) if samples else 0.0)

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from collector.report.model import Condition
+
 
 class Window(msgspec.Struct, frozen=True):
     """From a bucket's begin to another's, and three thresholds, ascending; infinity where there are fewer."""
@@ -34,7 +36,8 @@ class PartColumns(msgspec.Struct):
 
 class Measurements(msgspec.Struct):
     """What a window has: parts; names of events; by session its version and its properties, JSON; and of some sessions
-    (None: all) their parts by what the events said: session, event, properties, samples, total, highest, over.
+    (None: all) their parts by what the events said: session, event, properties, together (`session_cpu`), samples,
+    total, highest, over.
     """
 
     parts: PartColumns
@@ -55,12 +58,15 @@ class InsideColumns(msgspec.Struct):
 
 
 class Sought(msgspec.Struct, frozen=True):
-    """A session by its number, and its highest sample; `event`: while this one was in force, by its number."""
+    """A session by its number, and its highest sample, all while an event was in force: this one, by its number and its
+    name, or any (None) that said what fulfils the conditions. Without either of these, ever in the window.
+    """
 
-    number: int
     session: int
     cpu: float
     event: int | None
+    name: str | None
+    told: tuple[Condition, ...]
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -69,5 +75,3 @@ class Known(msgspec.Struct, frozen=True):
     session: str
     at: datetime
     """The moment of the highest sample."""
-    p95: float | None
-    """Where that is the statistic."""

@@ -5,12 +5,14 @@ The p-value of the best threshold is multiplied by how many were tried (Bonferro
 
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from collector.report.columns import Bools, Floats, Ints
 from collector.report.counts import LEVEL, Counts, Splits, by_group
 from collector.report.measured import Measured, running
 from collector.report.model import Condition
+from collector.report.table import Parts
 from collector.report.values import plain
 from collector.report.view import View
 
@@ -31,11 +33,19 @@ class OfSessions:
 
     def counts(self, op: Literal[">", "<="], cuts: Floats) -> Counts:
         """Of each threshold of these, ascending ones."""
-        up_to = np.concatenate((np.zeros((4, 1)), np.cumsum(self._by_value, axis=1)), axis=1)
+        up_to = np.concatenate((np.zeros((len(self._by_value), 1)), np.cumsum(self._by_value, axis=1)), axis=1)
         inside = up_to[:, np.searchsorted(self.values, cuts, side="right")]
         if op == ">":
             inside = up_to[:, -1:] - inside
         return Counts(inside, self._total - inside, within=False)
+
+
+class _Numbers(msgspec.Struct):
+    """Numbers of rows, by row and ascending, and what was measured with each."""
+
+    place: Ints
+    number: Floats
+    measured: Measured
 
 
 class OfParts:
@@ -43,25 +53,35 @@ class OfParts:
 
     by_all = False
 
-    def __init__(self, view: View, numbers: Floats, places: Ints, measured: Measured, known: Bools) -> None:
+    def __init__(self, view: View, numbers: Floats, parts: Parts, known: Bools) -> None:
         said = ~np.isnan(numbers)
         self.every = numbers[said]
         self.values, codes = np.unique(self.every, return_inverse=True)
-        values = max(1, len(self.values))
-        keys, groups = np.unique(places[said] * values + codes, return_inverse=True)
-        self._measured = measured.at(said).by(groups, len(keys))
-        self._place, self._number = keys // values, self.values[keys % values]
+        least = self._by_number(parts.at(said), codes, np.argsort(codes, kind="stable"))
+        most = least
+        if parts.same is not None:
+            most = self._by_number(parts.at(said), codes, np.argsort(-codes, kind="stable"))
+        self._of: dict[Literal[">", "<="], _Numbers] = {"<=": least, ">": most}
         self._rows = view.rows_as_units()
         self._known = self._rows[:, known].sum(axis=1)[:, None]
         self._view = view
+
+    def _by_number(self, parts: Parts, codes: Ints, order: Ints) -> "_Numbers":
+        """Of samples for which several numbers were said the first in this order holds."""
+        if parts.same is not None:
+            order = order[np.unique(parts.same[order], return_index=True)[1]]
+        values = max(1, len(self.values))
+        keys, groups = np.unique(parts.row[order] * values + codes[order], return_inverse=True)
+        return _Numbers(keys // values, self.values[keys % values], parts.measured.at(order).by(groups, len(keys)))
 
     def counts(self, op: Literal[">", "<="], cuts: Floats) -> Counts:
         """Between two of a row's numbers the counts stay as they are: each row changes them at a few thresholds only,
         and what they are follows by adding up.
         """
         inside, place, begins, ends = self._stretches(op, cuts)
-        units = self._view.units(inside, self._view.at)
-        rest = self._view.units(self._view.measured.at(place).minus(inside), self._view.at) - self._rows[:, place]
+        units = self._view.units(inside, self._view.at, place)
+        rest = self._view.units(self._view.measured.at(place).minus(inside), self._view.at, place)
+        rest -= self._rows[:, place]
 
         def along(each: Floats) -> Floats:
             change = by_group(begins, each, len(cuts) + 1) - by_group(ends, each, len(cuts) + 1)
@@ -72,17 +92,18 @@ class OfParts:
 
     def _stretches(self, op: Literal[">", "<="], cuts: Floats) -> tuple[Measured, Ints, Ints, Ints]:
         """What is inside, of which row, and between which thresholds: with the first one on, without the second."""
-        place = self._place
+        numbers = self._of[op]
+        place = numbers.place
         first = np.concatenate(([True], place[1:] != place[:-1])) if len(place) else np.zeros(0, np.bool_)
         starts, row = np.flatnonzero(first), np.cumsum(first) - 1
-        up_to = running(self._measured, starts, row)
-        at = np.searchsorted(cuts, self._number)
+        up_to = running(numbers.measured, starts, row)
+        at = np.searchsorted(cuts, numbers.number)
         # From each number on up to the row's next one, and from the last one on for ever.
         until = np.append(at[1:], len(cuts))
         until[np.append(first[1:], True)] = len(cuts)
         inside = up_to
         if op == ">":  # and below the least one all of them
-            whole = self._measured.by(row, len(starts))
+            whole = numbers.measured.by(row, len(starts))
             inside = whole.at(row).minus(up_to).and_then(whole)
             place = np.concatenate((place, place[starts]))
             until = np.concatenate((until[: len(at)], at[starts]))

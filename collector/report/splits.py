@@ -2,7 +2,8 @@
 
 What a session says of itself is inside or outside as a whole. An event, and what an event says, is a part of a session,
 so that one session may be on both sides: inside is what was measured while it held, outside the rest of the session,
-and sessions without it. Of a number the threshold is taken that explains most (`numbers`).
+and sessions without it. What both say is tested by the word of each, so that neither can hide what the other tells. Of
+a number the threshold is taken that explains most (`numbers`).
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,10 @@ import numpy as np
 
 from collector.report.columns import Bools, Ints
 from collector.report.counts import HOT, LEVEL, Counts, Split, Splits, by_group
-from collector.report.measured import Measured
 from collector.report.model import Condition, Scalar
 from collector.report.numbers import OfParts, OfSessions, best_thresholds
 from collector.report.statistics import smallest_p
-from collector.report.table import UNNAMED
+from collector.report.table import UNNAMED, Parts
 from collector.report.view import View
 
 LEAST_SUPPORT = 0.01
@@ -42,13 +42,13 @@ def _kinds(view: View, used: frozenset[str]) -> Iterator[Splits]:
     said = view.table.spans.columns
     units = view.rows_as_units()
     for dimension, names in view.table.columns.names.items():
-        if dimension not in used and dimension not in said:
+        if dimension not in used:
             codes = names.codes[view.rows]
             inside = by_group(codes[codes >= 0], units[:, codes >= 0], len(names.values))
             counts = Counts(inside, units.sum(axis=1)[:, None] - inside, within=False)
             yield _tested(view, dimension, names.values, counts)
     for dimension, numbers in view.table.columns.numbers.items():
-        if dimension not in used and dimension not in said:
+        if dimension not in used:
             yield best_thresholds(view, dimension, OfSessions(numbers[view.rows], units))
     if not (said.names.keys() | said.numbers.keys()) - used:
         return
@@ -58,11 +58,11 @@ def _kinds(view: View, used: frozenset[str]) -> Iterator[Splits]:
         if dimension not in used:
             codes = names.codes[chosen]
             told = codes >= 0
-            counts = _of_parts(view, codes[told], spans.row[told], spans.measured.at(told), len(names.values), known)
+            counts = _of_parts(view, codes[told], spans.at(told), len(names.values), known)
             yield _tested(view, dimension, names.values, counts)
     for dimension, numbers in said.numbers.items():
         if dimension not in used:
-            yield best_thresholds(view, dimension, OfParts(view, numbers[chosen], spans.row, spans.measured, known))
+            yield best_thresholds(view, dimension, OfParts(view, numbers[chosen], spans, known))
 
 
 # Names
@@ -95,17 +95,17 @@ def _tested(view: View, dimension: str, values: list[Scalar], counts: Counts) ->
     return Splits(found, int(testable.sum()))
 
 
-def _of_parts(view: View, codes: Ints, places: Ints, measured: Measured, count: int, known: Bools) -> Counts:
+def _of_parts(view: View, codes: Ints, parts: Parts, count: int, known: Bools) -> Counts:
     """Of parts by code and row: inside is what was measured in parts with the code, outside the rest of the row, and
     rows that are `known` and have no such part.
     """
-    keys, groups = np.unique(codes * len(view.rows) + places, return_inverse=True)
-    inside = measured.by(groups, len(keys))
+    keys, groups = np.unique(codes * len(view.rows) + parts.row, return_inverse=True)
+    inside = parts.by(groups, len(keys))
     code, place = keys // len(view.rows), keys % len(view.rows)
     rows = view.rows_as_units()
-    rest = view.units(view.measured.at(place).minus(inside), view.at)
+    rest = view.units(view.measured.at(place).minus(inside), view.at, place)
     outside = rows[:, known].sum(axis=1)[:, None] + by_group(code, rest - rows[:, place], count)
-    return Counts(by_group(code, view.units(inside, view.at), count), outside, within=True)
+    return Counts(by_group(code, view.units(inside, view.at, place), count), outside, within=True)
 
 
 # Events
@@ -126,7 +126,7 @@ def _of_events(view: View) -> Iterator[Splits]:
     everything = np.ones(len(view.rows), np.bool_)
     for at in range(view.at, len(view.table.thresholds)):
         higher = view if at == view.at else view.with_threshold(at)
-        counts = _of_parts(higher, parts.event, parts.row, parts.measured, len(events), everything)
+        counts = _of_parts(higher, parts.event, parts, len(events), everything)
         shown = None
         if np.count_nonzero(counts.sessions) > 1:
             sessions, hot = counts.sessions, counts.hot

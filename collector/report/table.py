@@ -26,10 +26,24 @@ class Parts(msgspec.Struct):
     event: Ints
     measured: Measured
     columns: Columns
+    same: Ints | None = None
+    """Parts with the same number are the very same samples, for several events were in force; None: there are none."""
 
-    def at(self, chosen: Ints) -> "Parts":
+    def at(self, chosen: Ints | Bools) -> "Parts":
         """These, without their columns: those are asked by number."""
-        return Parts(self.row[chosen], self.event[chosen], self.measured.at(chosen), self.columns)
+        same = None if self.same is None else self.same[chosen]
+        return Parts(self.row[chosen], self.event[chosen], self.measured.at(chosen), self.columns, same)
+
+    def by(self, groups: Ints, count: int) -> Measured:
+        """What was measured by group, each sample of a group once."""
+        if self.same is None or not len(groups):
+            return self.measured.by(groups, count)
+        _, first = np.unique(groups * (int(self.same.max()) + 1) + self.same, return_index=True)
+        return self.measured.at(first).by(groups[first], count)
+
+    def sharing(self, chosen: Bools) -> Bools:
+        """Those whose samples are also in one of these."""
+        return chosen if self.same is None else np.isin(self.same, self.same[chosen])
 
 
 class Table(msgspec.Struct, kw_only=True):

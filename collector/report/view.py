@@ -20,6 +20,8 @@ class View(msgspec.Struct):
     """Of the table; everything else here goes by their order."""
     sessions: Ints
     hot: Ints
+    throughout: Bools
+    """Which rows are hot here and in every view above."""
     measured: Measured
     at: int
     """The threshold's number."""
@@ -30,6 +32,10 @@ class View(msgspec.Struct):
     _rates: dict[int, float] = msgspec.field(default_factory=dict)
     chosen: Ints | None = None
     """Where a condition was on what events said: the spans, by their number, that fulfil it."""
+    told: tuple[Condition, ...] = ()
+    """These conditions."""
+    gone: Bools | None = None
+    """Spans whose samples were taken out."""
 
     @property
     def count(self) -> int:
@@ -46,22 +52,24 @@ class View(msgspec.Struct):
         """Over which a session is hot here."""
         return self.table.thresholds[self.at]
 
-    def units(self, measured: Measured, at: int) -> Floats:
-        """What a test adds up of parts of sessions, [what, part]: that there is something, that it is hot, and a number
-        with its square by which parts of different length are compared: with the maximum as statistic the chance to be
-        hot by the number of samples alone, else the share of samples over the threshold.
+    def units(self, measured: Measured, at: int, places: Ints) -> Floats:
+        """What a test adds up of parts of sessions, [what, part]: that there is something, that it is hot, a number
+        with its square by which parts of different length are compared (with the maximum as statistic the chance to be
+        hot by the number of samples alone, else the share of samples over the threshold), and that it is hot here and
+        above. `places`: of which row each part is.
         """
         if self.table.statistic == "max":
             fair = hot_by_chance(measured.samples, self._rate(at))
         else:
             fair = measured.over[at] / np.maximum(1, measured.samples)
         some = (measured.samples > 0).astype(np.float64)
-        return np.stack([some, some * self.table.is_hot(measured, at), fair, fair * fair])
+        hot = some * self.table.is_hot(measured, at)
+        return np.stack([some, hot, fair, fair * fair, hot * self.throughout[places]])
 
     def rows_as_units(self) -> Floats:
         """The same of whole rows."""
-        units = self.units(self.measured, self.at)
-        units[0], units[1] = self.sessions, self.hot
+        units = self.units(self.measured, self.at, np.arange(len(self.rows)))
+        units[0], units[1], units[4] = self.sessions, self.hot, self.hot * self.throughout
         return units
 
     def with_threshold(self, at: int) -> "View":
@@ -88,16 +96,18 @@ class View(msgspec.Struct):
         numbers = self.chosen if self.chosen is not None else self._of_view(self.table.spans)
         if self.chosen is not None:
             numbers = numbers[self._wanted()[self.table.spans.event[numbers]]]
+        if self.gone is not None:
+            numbers = numbers[~self.gone[numbers]]
         return numbers, self._local(self.table.spans.at(numbers))
 
     def parts(self) -> Parts:
         """What was measured during each event of each row: `row` is the view's."""
-        if self.chosen is None:
+        if self.chosen is None and (self.gone is None or not self.table.fine.all()):
             return self._local(self.table.parts.at(self._of_view(self.table.parts)))
         _, spans = self.spans()
         events = max(1, len(self.table.events))
         keys, groups = np.unique(spans.row * events + spans.event, return_inverse=True)
-        return Parts(keys // events, keys % events, spans.measured.by(groups, len(keys)), spans.columns)
+        return Parts(keys // events, keys % events, spans.by(groups, len(keys)), spans.columns)
 
     def _of_view(self, parts: Parts) -> Ints:
         """The numbers of those in the view."""
@@ -128,17 +138,33 @@ class View(msgspec.Struct):
         """What is left when these are taken out: sessions, or what was measured in them meanwhile."""
         if condition.dimension == "event":
             parts = self.parts()
-            during = np.array([event == condition.value for event in self.table.events])[parts.event]
-            left = self._less(parts.row[during], parts.measured.at(during), np.ones(len(self.rows), np.bool_))
+            of_event = np.array([event == condition.value for event in self.table.events] or [False])
+            left = self._less(parts.at(of_event[parts.event]), np.ones(len(self.rows), np.bool_))
+            numbers, _ = self.spans()
+            left.gone = self._with_gone(numbers[of_event[self.table.spans.event[numbers]]])
             left.left_out = self.left_out | {str(condition.value)}
             return left
-        if condition.dimension in self.table.spans.columns:
-            numbers, spans = self.spans()
-            taken = self._saying(condition, numbers)
-            left = self._less(spans.row[taken], spans.measured.at(taken), self.table.fine[self.rows])
-            left.chosen = _among(numbers[~taken], self.table.spans.row, left)
-            return left
-        return self._of(~self._fulfilling(condition))
+        own = self._fulfilling(condition)
+        if condition.dimension not in self.table.spans.columns or self._mostly(own, condition):
+            return self._of(~own)
+        numbers, spans = self.spans()
+        taken = self._saying(condition, numbers)
+        left = self._less(spans.at(taken), self.table.fine[self.rows] & ~own)
+        left.gone = self._with_gone(numbers[taken])
+        left.chosen = _among(numbers[~taken], self.table.spans.row, left)
+        return left
+
+    def told_in(self, row: int) -> tuple[Condition, ...]:
+        """Of the conditions on what events said those that this session, by its row in the table, does not fulfil by
+        its own word.
+        """
+        row_of = np.array([row])
+        own = self.table.columns
+        return tuple(condition for condition in self.told if not own.fulfilling_of(condition, row_of).any())
+
+    def said_twice(self, condition: Condition) -> bool:
+        """Whether both sessions and events say it."""
+        return condition.dimension in self.table.columns and condition.dimension in self.table.spans.columns
 
     def looked_into(self) -> "View":
         """The rows that have all of their spans."""
@@ -156,53 +182,87 @@ class View(msgspec.Struct):
         )
         return every[numbers]
 
+    def _mostly(self, own: Bools, condition: Condition) -> bool:
+        """Whether the sessions' own word is all that is looked at, though events said some more in others. That is so
+        where not all were looked into, and by these the events' part is the smaller one.
+        """
+        if self.table.fine.all() or not own.any():
+            return False
+        numbers, spans = self.spans()
+        during = spans.at(self._saying(condition, numbers) & ~own[spans.row]).measured.samples.sum()
+        samples = self.measured.samples
+        return bool(samples[own].sum() * samples[self.table.fine[self.rows]].sum() >= during * samples.sum())
+
+    def _with_gone(self, taken: Ints) -> Bools | None:
+        """Spans whose samples are gone when these are, too."""
+        spans = self.table.spans
+        if spans.same is None:
+            return self.gone
+        gone = np.zeros(len(spans.row), np.bool_)
+        gone[taken] = True
+        gone = spans.sharing(gone)
+        return gone if self.gone is None else gone | self.gone
+
     def _of(self, kept: Bools) -> "View":
         view = self._like(
             rows=self.rows[kept],
             sessions=self.sessions[kept],
             hot=self.hot[kept],
+            throughout=self.throughout[kept],
             measured=self.measured.at(kept),
         )
         if self.chosen is not None:
             view.chosen = _among(self.chosen, self.table.spans.row, view)
         return view
 
-    def _less(self, places: Ints, measured: Measured, known: Bools) -> "View":
-        """The rows of which something is left without this, as far as it is known what was in them."""
-        left = self.measured.minus(measured.by(places, len(self.rows))) if len(places) else self.measured
+    def _less(self, parts: Parts, known: Bools) -> "View":
+        """The rows of which something is left without these, as far as it is known what was in them."""
+        places = parts.row
+        left = self.measured.minus(parts.by(places, len(self.rows))) if len(places) else self.measured
         kept = known & (left.samples > 0)
         untouched = np.ones(len(self.rows), np.bool_)
         untouched[places] = False
-        hot = np.where(untouched, self.hot, self.table.is_hot(left, self.at))
-        return self._like(measured=left, hot=hot.astype(np.int64))._of(kept)
+        hot = np.where(untouched, self.hot, self.table.is_hot(left, self.at)).astype(np.int64)
+        return self._like(measured=left, hot=hot, throughout=self.throughout & (hot > 0))._of(kept)
 
     def _during(self, event: str, at: int) -> "View":
         view = self._like(event=event, at=at)
         if self.chosen is not None:
             numbers, spans = self.spans()
             kept = view._wanted()[spans.event]
-            return view._measuring(numbers[kept], spans.row[kept], spans.measured.at(kept))
+            return view._measuring(numbers[kept], spans.at(kept), np.zeros(len(self.rows), np.bool_))
         parts = view.parts()
         return view._with(parts.row, parts.measured)
 
     def _said(self, condition: Condition) -> "View":
+        """A session's own word holds for all of it."""
+        own = self._fulfilling(condition)
+        if self._mostly(own, condition):
+            return self._of(own)
+        own &= self.table.fine[self.rows]
         numbers, spans = self.spans()
-        kept = self._saying(condition, numbers)
-        return self._measuring(numbers[kept], spans.row[kept], spans.measured.at(kept))
+        kept = self._saying(condition, numbers) | own[spans.row]
+        view = self._measuring(numbers[kept], spans.at(kept), own)
+        view.told = (*self.told, condition)
+        return view
 
-    def _measuring(self, numbers: Ints, places: Ints, measured: Measured) -> "View":
-        """The rows that have one of these spans, and what was measured in them."""
-        rows, groups = np.unique(places, return_inverse=True)
-        view = self._with(rows, measured.by(groups, len(rows)) if len(rows) else measured)
+    def _measuring(self, numbers: Ints, spans: Parts, whole: Bools) -> "View":
+        """The rows that have one of these spans, and what was measured in them; some rows as they are."""
+        kept = whole.copy()
+        kept[spans.row] = True
+        measured = self.measured.where(whole, spans.by(spans.row, len(self.rows)))
+        view = self._with(np.flatnonzero(kept), measured.at(kept))
         view.chosen = numbers
         return view
 
     def _with(self, places: Ints, measured: Measured) -> "View":
         """These rows, with what was measured of them in part."""
+        hot = self.table.is_hot(measured, self.at)
         return self._like(
             rows=self.rows[places],
             sessions=np.ones(len(places), np.int64),
-            hot=self.table.is_hot(measured, self.at).astype(np.int64),
+            hot=hot.astype(np.int64),
+            throughout=self.throughout[places] & hot,
             measured=measured,
         )
 
@@ -216,4 +276,4 @@ def _among(numbers: Ints, row_of: Ints, view: View) -> Ints:
 
 def whole(table: Table) -> View:
     """All of it."""
-    return View(table, np.arange(len(table.sessions)), table.sessions, table.hot, table.measured, 0)
+    return View(table, np.arange(len(table.sessions)), table.sessions, table.hot, table.hot > 0, table.measured, 0)

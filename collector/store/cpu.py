@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from collector.report.bands import BRACKET, Happened
 from collector.report.measurements import InsideColumns, Known, Measurements, PartColumns, Sought, Window
 from collector.report.model import Condition
+from collector.report.moments import first_moment
+from collector.report.question import BUCKET
 from collector.report.values import text_of
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
@@ -23,6 +26,9 @@ STEP_SESSIONS = (64, 4096)
 STEP_S = 1.0
 CONDITIONS = 4
 """On what an event said, that a query takes."""
+
+EVENTS = 20_000
+"""That are looked at for the moment of a session's highest sample."""
 
 # Plans for tables that were made a moment ago rest on guesses, and a nested loop over such a guess can take for ever.
 _SETTINGS = b"SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
@@ -130,13 +136,16 @@ class CpuReader:
             spans,
         )
 
-    async def inside(self, window: Window, event: int | None, conditions: list[Condition]) -> InsideColumns:
+    async def inside(
+        self, window: Window, event: int | None, conditions: list[tuple[Condition, list[int]]]
+    ) -> InsideColumns:
         """What was measured while an event (its number; None: any) was in force that said what fulfils the conditions,
-        CONDITIONS of them at most.
+        CONDITIONS of them at most; each also holds in sessions, by their numbers, that say so themselves.
         """
         parameters = {**window.parameters(), "event": event}
         for slot in range(CONDITIONS):
-            condition = conditions[slot] if slot < len(conditions) else None
+            condition, own = conditions[slot] if slot < len(conditions) else (None, [])
+            parameters[f"own_{slot + 1}"] = own
             parameters[f"key_{slot + 1}"] = condition and condition.dimension
             parameters[f"op_{slot + 1}"] = condition and condition.op
             parameters[f"value_{slot + 1}"] = condition and text_of(condition.value)
@@ -148,13 +157,41 @@ class CpuReader:
         session, samples, total, highest, *over = [column or [] for column in rows[0]]
         return InsideColumns(session, samples, total, highest, over)
 
-    async def moments(self, window: Window, sought: list[Sought], *, p95: bool) -> list[tuple[int, Known]]:
+    async def p95(self, window: Window, sought: list[Sought]) -> dict[int, float]:
+        """95th percentiles, by the number with which they are sought."""
+        return dict(await self._sought("cpu_p95", window, sought))
+
+    async def moments(self, window: Window, sought: list[Sought]) -> dict[int, Known]:
         """What is known of sessions, by the number with which they are sought."""
+        found = {}
+        for number, session, moment, times, bucket in await self._sought("cpu_moments", window, sought):
+            one = sought[number]
+            if times is not None and len(times) > 1 and (one.event is not None or one.told):
+                reach = {
+                    "session": session,
+                    "first": bucket - BRACKET,
+                    "last": bucket + BRACKET + BUCKET,
+                    "limit": EVENTS,
+                }
+                happened = [Happened(*row) for row in await fetch(self._pool, "session_events", reach)]
+                moment = first_moment(times, happened, one) or moment
+            found[number] = Known(session, moment)
+        return found
+
+    async def _sought(self, query: str, window: Window, sought: list[Sought]) -> list[tuple[Any, ...]]:
         if not sought:
             return []
-        parameters = {**window.parameters(), "sought": as_json(sought), "p95": p95}
-        rows = await fetch(self._pool, "cpu_moments", parameters)
-        return [(number, Known(session, moment, cpu)) for number, session, moment, cpu in rows]
+        listed = [
+            {
+                "number": number,
+                "session": each.session,
+                "event": each.event,
+                "cpu": each.cpu,
+                "told": [{"key": told.dimension, "op": told.op, "value": text_of(told.value)} for told in each.told],
+            }
+            for number, each in enumerate(sought)
+        ]
+        return await fetch(self._pool, query, {**window.parameters(), "sought": as_json(listed)})
 
 
 async def _rows(connection: Connection, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -128,7 +128,10 @@ WITH chosen AS MATERIALIZED (
     SELECT *,
            max(until) OVER (PARTITION BY id ORDER BY since, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS nested_until,
            max(until) OVER (PARTITION BY id, event ORDER BY since, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-               AS again_until
+               AS again_until,
+           max(until) OVER (PARTITION BY id, event, properties ORDER BY since, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+               AS repeated_until,
+           lead(since) OVER (PARTITION BY id ORDER BY since, place) AS next_since
     FROM lasting
 ), sample AS (
     SELECT id, cpu_bucket(time) AS bucket, time, cpu
@@ -148,17 +151,31 @@ WITH chosen AS MATERIALIZED (
     CROSS JOIN LATERAL generate_series(
         greatest(cpu_bucket(since), begins), least(until, last.bucket), INTERVAL '5 minutes') AS each (bucket)
 ), made AS (
-    SELECT sample.bucket, sample.id, sample.cpu, spread.properties,
+    -- What says the very same as one that has been in force for longer adds nothing.
+    SELECT sample.bucket, sample.id, sample.time, sample.cpu, spread.event, spread.properties,
+           coalesce(since < nested_until OR next_since < until, false) AS shared,
            CASE WHEN spread.event IS NULL THEN 0 ELSE coalesce(cpu_event.id, -1) END AS event_id,
            CASE WHEN sample.time < again_until THEN 2 WHEN sample.time < nested_until THEN 1 ELSE 0 END AS layer
     FROM sample
     LEFT JOIN spread ON spread.id = sample.id AND spread.bucket = sample.bucket AND sample.time >= since AND sample.time < until
+                        AND (repeated_until IS NULL OR sample.time >= repeated_until)
     LEFT JOIN cpu_event USING (event)
+), several AS (
+    -- Moments at which several events were in force; of more than 16 each is for itself, for there would be a row of each by moment.
+    SELECT id, time, hash_array_extended(array_agg(DISTINCT word), 0) AS together
+    FROM (
+        SELECT id, time, hashtextextended(event, jsonb_hash_extended(coalesce(properties, 'null'), layer)) AS word
+        FROM made
+        WHERE shared
+    ) AS said
+    GROUP BY id, time
+    HAVING count(DISTINCT word) BETWEEN 2 AND 16
 ), renewed AS (
-    INSERT INTO session_cpu (bucket, session_id, event_id, layer, samples, cpu_max, cpu_sum, cpu, properties)
-    SELECT bucket, id, event_id, layer, count(*), max(cpu), sum(cpu), array_agg(cpu ORDER BY cpu), properties
+    INSERT INTO session_cpu (bucket, session_id, event_id, layer, together, samples, cpu_max, cpu_sum, cpu, properties)
+    SELECT bucket, id, event_id, layer, together, count(*), max(cpu), sum(cpu), array_agg(cpu ORDER BY cpu), properties
     FROM made
-    GROUP BY bucket, id, event_id, layer, properties
+    LEFT JOIN several USING (id, time)
+    GROUP BY bucket, id, event_id, layer, together, properties
 ), versions AS MATERIALIZED (
     SELECT id, cpu_bucket(time) AS bucket, min(version) AS version, max(version) AS other
     FROM gathered
@@ -290,8 +307,8 @@ CROSS JOIN LATERAL (
 ) AS fact;
 
 -- name: cpu_spans
--- A window's samples of sessions (null: all) by event and by what it said.
-SELECT session_id, event_id, properties::text, sum(samples), sum(cpu_sum), max(cpu_max),
+-- A window's samples of sessions (null: all) by event, by what it said, and by what else was in force.
+SELECT session_id, event_id, properties::text, together, sum(samples), sum(cpu_sum), max(cpu_max),
        coalesce(sum(samples - width_bucket(%(over_1)s::float, cpu)) FILTER (WHERE cpu_max > %(over_1)s::float), 0),
        coalesce(sum(samples - width_bucket(%(over_2)s::float, cpu)) FILTER (WHERE cpu_max > %(over_2)s::float), 0),
        coalesce(sum(samples - width_bucket(%(over_3)s::float, cpu)) FILTER (WHERE cpu_max > %(over_3)s::float), 0)
@@ -299,55 +316,83 @@ FROM session_cpu
 WHERE bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
   AND event_id <> 0
   AND (%(ids)s::bigint[] IS NULL OR session_id = ANY (%(ids)s::bigint[]))
-GROUP BY session_id, event_id, properties;
+GROUP BY session_id, event_id, properties, together;
 
 -- name: cpu_moments
--- Of sessions that a report lists: their names, the moment of a sample that was the highest (while an event was in force, or ever in the window), and
--- their 95th percentile where it is asked for. Without session_message, which is kept for less long, the moment is the bucket's begin.
-SELECT sought.number, cpu_session.session, coalesce(moment.time, hot.bucket, %(from)s::timestamptz), p95.cpu
-FROM json_to_recordset(%(sought)s::json) AS sought (number integer, session bigint, event integer, cpu double precision)
+-- Of sessions that a report lists: their names, and the moment of a sample that was the highest, while conditions were fulfilled (`cpu_tells`) or ever
+-- in the window: the first moment, and all (100 at most) of that bucket at which there was such a sample, with the bucket. Without session_message,
+-- which is kept for less long, the moment is the bucket's begin.
+SELECT sought.number, cpu_session.session, coalesce(moment.times[1], hot.bucket, %(from)s::timestamptz), moment.times, hot.bucket
+FROM json_to_recordset(%(sought)s::json) AS sought (number integer, session bigint, event integer, cpu double precision, told jsonb)
 JOIN cpu_session ON cpu_session.id = sought.session
 LEFT JOIN LATERAL (
     SELECT bucket
     FROM session_cpu
     WHERE session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
-      AND (sought.event IS NULL OR event_id = sought.event) AND cpu_max = sought.cpu
+      AND cpu_max = sought.cpu AND cpu_tells(event_id, properties, sought.event, sought.told)
     ORDER BY bucket
     LIMIT 1
 ) AS hot ON true
 LEFT JOIN LATERAL (
-    SELECT time
-    FROM session_message
-    WHERE session_message.session = cpu_session.session AND session_message.cpu = sought.cpu
-      AND time >= hot.bucket AND time < hot.bucket + INTERVAL '5 minutes'
-      AND time >= %(from)s::timestamptz AND time < %(to)s::timestamptz
-    ORDER BY time
-    LIMIT 1
-) AS moment ON true
-LEFT JOIN LATERAL (
+    SELECT array_agg(time ORDER BY time) AS times
+    FROM (
+        SELECT time
+        FROM session_message
+        WHERE session_message.session = cpu_session.session AND session_message.cpu = sought.cpu
+          AND time >= hot.bucket AND time < hot.bucket + INTERVAL '5 minutes'
+          AND time >= %(from)s::timestamptz AND time < %(to)s::timestamptz
+        ORDER BY time
+        LIMIT 100
+    ) AS found
+) AS moment ON true;
+
+-- name: cpu_p95
+-- The 95th percentile of sessions' samples while conditions were fulfilled, or of all in the window; each sample once.
+SELECT sought.number, p95.cpu
+FROM json_to_recordset(%(sought)s::json) AS sought (number integer, session bigint, event integer, told jsonb)
+CROSS JOIN LATERAL (
     SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY sample) AS cpu
-    FROM session_cpu
-    CROSS JOIN unnest(session_cpu.cpu) AS sample
-    WHERE %(p95)s::boolean
-      AND session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
-      AND (CASE WHEN sought.event IS NULL THEN layer = 0 ELSE event_id = sought.event AND layer < 2 END)
-) AS p95 ON true;
+    FROM (
+        SELECT DISTINCT ON (bucket, together, place) cpu
+        FROM (
+            SELECT bucket, together, cpu, CASE WHEN together IS NULL THEN row_number() OVER () END AS place
+            FROM session_cpu
+            WHERE session_id = sought.session AND bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
+              AND cpu_tells(event_id, properties, sought.event, sought.told)
+              AND CASE
+                      WHEN sought.told <> '[]' THEN true
+                      WHEN sought.event IS NULL THEN layer = 0
+                      ELSE layer < 2
+                  END
+        ) AS fulfilling
+    ) AS once
+    CROSS JOIN unnest(once.cpu) AS sample
+) AS p95
+WHERE p95.cpu IS NOT NULL;
 
 -- name: cpu_inside
--- A window's samples by session, of those rows that fulfil conditions: an event (null: any), and up to four on what the event said (a key that is null:
--- none). Columns as arrays, as of cpu_parts.
-WITH inside AS (
-    SELECT session_id, sum(samples)::bigint AS samples, sum(cpu_sum) AS total, max(cpu_max) AS highest,
-           coalesce(sum(samples - width_bucket(%(over_1)s::float, cpu)) FILTER (WHERE cpu_max > %(over_1)s::float), 0)::bigint AS over_1,
-           coalesce(sum(samples - width_bucket(%(over_2)s::float, cpu)) FILTER (WHERE cpu_max > %(over_2)s::float), 0)::bigint AS over_2,
-           coalesce(sum(samples - width_bucket(%(over_3)s::float, cpu)) FILTER (WHERE cpu_max > %(over_3)s::float), 0)::bigint AS over_3
+-- A window's samples by session, each once, of those rows that fulfil conditions: an event (null: any), and up to four on what the event said (a key
+-- that is null: none), which also hold in the sessions `own`. Columns as arrays, as of cpu_parts.
+WITH fulfilling AS MATERIALIZED (
+    SELECT bucket, session_id, together, samples, cpu_sum, cpu_max,
+           CASE WHEN cpu_max > %(over_1)s::float THEN samples - width_bucket(%(over_1)s::float, cpu) ELSE 0 END AS over_1,
+           CASE WHEN cpu_max > %(over_2)s::float THEN samples - width_bucket(%(over_2)s::float, cpu) ELSE 0 END AS over_2,
+           CASE WHEN cpu_max > %(over_3)s::float THEN samples - width_bucket(%(over_3)s::float, cpu) ELSE 0 END AS over_3
     FROM session_cpu
     WHERE bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
-      AND CASE WHEN %(event)s::integer IS NULL THEN event_id <> 0 ELSE event_id = %(event)s::integer END
-      AND cpu_fulfils(properties, %(key_1)s::text, %(op_1)s::text, %(value_1)s::text)
-      AND cpu_fulfils(properties, %(key_2)s::text, %(op_2)s::text, %(value_2)s::text)
-      AND cpu_fulfils(properties, %(key_3)s::text, %(op_3)s::text, %(value_3)s::text)
-      AND cpu_fulfils(properties, %(key_4)s::text, %(op_4)s::text, %(value_4)s::text)
+      AND (%(event)s::integer IS NULL OR event_id = %(event)s::integer)
+      AND (session_id = ANY (%(own_1)s::bigint[]) OR cpu_fulfils(properties, %(key_1)s::text, %(op_1)s::text, %(value_1)s::text))
+      AND (session_id = ANY (%(own_2)s::bigint[]) OR cpu_fulfils(properties, %(key_2)s::text, %(op_2)s::text, %(value_2)s::text))
+      AND (session_id = ANY (%(own_3)s::bigint[]) OR cpu_fulfils(properties, %(key_3)s::text, %(op_3)s::text, %(value_3)s::text))
+      AND (session_id = ANY (%(own_4)s::bigint[]) OR cpu_fulfils(properties, %(key_4)s::text, %(op_4)s::text, %(value_4)s::text))
+), once AS (
+    SELECT * FROM fulfilling WHERE together IS NULL
+    UNION ALL
+    (SELECT DISTINCT ON (session_id, bucket, together) * FROM fulfilling WHERE together IS NOT NULL)
+), inside AS (
+    SELECT session_id, sum(samples)::bigint AS samples, sum(cpu_sum) AS total, max(cpu_max) AS highest,
+           sum(over_1)::bigint AS over_1, sum(over_2)::bigint AS over_2, sum(over_3)::bigint AS over_3
+    FROM once
     GROUP BY session_id
 )
 SELECT array_agg(session_id), array_agg(samples), array_agg(total), array_agg(highest),

@@ -230,6 +230,122 @@ def test_what_events_said_is_counted_in_all_sessions_where_some_were_looked_into
     assert counted
 
 
+def busy(begin: float, samples: list[float], *events: dict[str, Any]) -> list[dict[str, Any]]:
+    """Events in force together, each begun a second after the other, and samples while all are."""
+    first = begin + len(events)
+    last = first + len(samples)
+    return [
+        *({"at": begin + number, "phase": "begin", **event} for number, event in enumerate(events)),
+        *({"at": first + number, "cpu": cpu} for number, cpu in enumerate(samples)),
+        *({"at": last + number, "phase": "end", "event": event["event"]} for number, event in enumerate(events)),
+    ]
+
+
+def test_one_session_s_event_takes_nothing_from_what_the_others_say(fleet: Fleet) -> None:
+    """A name that sessions say of themselves, and one event, too."""
+    for number in range(60):
+        own = {"at": 0, "properties": {"os": "windows" if number < 20 else "linux"}}
+        fleet.send(number, own, {"at": 10, "cpu": 90 if number < 14 else 5})
+    plain = fleet.report()
+    assert [(node["value"], node["sessions"], node["hot"]) for node in plain["tree"]] == [("windows", 20, 14)]
+    fleet.send(1, {"at": 20, "event": "probe", "properties": {"os": "beos"}}, {"at": 21, "cpu": 1})
+    fleet.send(50, {"at": 20, "event": "probe", "properties": {"os": "windows"}}, {"at": 21, "cpu": 1})
+    (node,) = fleet.report()["tree"]
+    assert (node["value"], node["sessions"], node["hot"]) == ("windows", 21, 14)
+    # The session that says both is on both sides, with another part of its time.
+    assert (node["outside_sessions"], node["outside_hot"]) == (40, 0)
+    filtered = fleet.report(where=["os=windows"])
+    assert (filtered["sessions"], filtered["hot"]) == (21, 14)
+    assert fleet.report(where=["os=beos"])["sessions"] == 1
+
+
+@pytest.mark.parametrize("statistic", ["max", "mean", "p95"])
+def test_a_node_covers_no_more_than_the_hot_sessions_above(fleet: Fleet, statistic: str) -> None:
+    """A session may be hot while something was going on, and not on the whole."""
+    for number in range(60):
+        calm = [5.0] * (60 if number % 3 else 1)
+        fleet.send(
+            number,
+            *busy(0, [40.0 if number < 30 else 5.0], {"event": "indexing"}),
+            *busy(100, calm, {"event": "idle"}),
+        )
+    report = fleet.report(threshold=12, statistic=statistic)
+    assert report["hot"] == {"max": 30, "mean": 10, "p95": 10}[statistic]
+    (node,) = report["tree"]
+    assert (node["value"], node["hot"], node["covers"]) == ("indexing", 30, 1.0)
+    assert node["sentence"].startswith("100% were over 12%")
+
+
+def test_a_sample_counts_once_though_several_events_say_the_same(fleet: Fleet) -> None:
+    """Inside, outside and as a share of time; with a threshold, too."""
+    for number in range(100):
+        kind, cpu = ("big", 90.0) if number % 2 else ("small", 5.0)
+        said = {"kind": kind, "n": number % 2}
+        upload, scan = ({"event": name, "properties": said} for name in ("upload", "scan"))
+        again = {"event": "scan", "properties": {**said, "n": 7}}
+        fleet.send(
+            number, *busy(0, [cpu] * 6, upload, scan, again), *({"at": 20 + each, "cpu": cpu} for each in range(6))
+        )
+    report = fleet.report(min_support=0.01)
+    # The time without an event is as hot: what was said is not what makes it so.
+    for node in report["tree"]:
+        assert (node["outside_sessions"], node["outside_hot"]) == (100, 50), node["sentence"]
+        assert node["hot_time"] <= 0.5
+    for condition, sessions, mean in (("kind=big", 50, 90), ("n>0", 100, 47), ("n<=0", 50, 5), ("n>6", 100, 47)):
+        for threshold, hot in ((mean - 1, sessions // (2 if mean == 47 else 1)), (91, 0)):
+            found = fleet.report(where=[condition], statistic="mean", threshold=threshold)
+            assert (found["sessions"], found["hot"]) == (sessions, hot), condition
+
+
+def test_the_worst_sessions_are_those_of_the_node(fleet: Fleet) -> None:
+    """By the 95th percentile of what fulfils its conditions, and at the moment of a sample that does."""
+    for number in range(20):
+        high = 40.0 + number
+        # Those with the lower ones have the larger share over the threshold.
+        big = [high] * 10 + [5.0] * number
+        fleet.send(
+            number,
+            {"at": 0, "cpu": high},
+            *busy(1, big, {"event": "job", "properties": {"kind": "big"}}),
+            *busy(100, [5.0] * 150, {"event": "job", "properties": {"kind": "small"}}),
+        )
+    for more in ({}, {"event": "job"}):
+        found = fleet.report(statistic="p95", where=["kind=big"], **more)
+        assert [each["cpu"] for each in found["worst"]] == [59, 58, 57, 56, 55]
+        assert {each["at"] for each in found["worst"]} == {fleet.at(2).replace(".000", "")}
+    assert fleet.report()["worst"][0]["at"] == fleet.at(0).replace(".000", "")
+
+
+def test_a_worst_session_is_shown_with_the_threshold_it_was_over(fleet: Fleet) -> None:
+    fleet.send(0, {"at": 0, "cpu": 90})
+    assert fleet.report(threshold=80.5)["worst"][0]["href"].endswith("&threshold=80.5")
+    assert "threshold" not in fleet.report()["worst"][0]["href"]
+
+
+def test_an_empty_value_can_be_asked_for(fleet: Fleet) -> None:
+    for number in range(40):
+        fleet.send(
+            number,
+            {"at": 0, "properties": {"os": "" if number < 20 else "b"}},
+            {"at": 1, "cpu": 90 if number < 15 else 5},
+        )
+    (node,) = fleet.report()["tree"]
+    assert (node["value"], follow(fleet.app, node["href"])["sessions"]) == ("", 20)
+    assert 'had os "" (' in node["sentence"]
+
+
+def test_names_cannot_write_on_a_terminal(fleet: Fleet) -> None:
+    """Neither its control sequences, nor lines of the tree."""
+    version = "1\x1b[2J\n└ 99% of them\u202e\x9b"
+    for number in range(40):
+        fleet.send(
+            number, {"at": 0, "version": version if number < 20 else "2"}, {"at": 1, "cpu": 90 if number < 15 else 5}
+        )
+    text = fleet.ask(accept="text/plain").body.decode()
+    assert r"ran version 1␛[2J⏎└ 99% of them\u202e\x9b (" in text
+    assert not {character for character in text if not character.isprintable()} - {"\n"}
+
+
 def test_nothing_stands_out(fleet: Fleet) -> None:
     for number in range(40):
         fleet.send(number, {"at": 1, "version": str(number % 2), "cpu": 50 if number % 4 < 2 else 5})
@@ -365,7 +481,8 @@ def test_what_a_session_says_last_counts_up_to_the_window_s_end(fleet: Fleet) ->
         "event=%00",
         "where=os",
         "where==x",
-        "where=os=",
+        "from=9999-12-31T23:59:00Z&to=9999-12-31T23:59:59Z",
+        "to=9999-01-01T00:00:00Z",
         "where=os>x",
         "where=version>6",
         "where=%22os=x",

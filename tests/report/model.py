@@ -96,25 +96,29 @@ def _closing(begin: Message, later: list[Message]) -> Message | None:
     return None
 
 
-Row = tuple[datetime, str, int, str, list[float]]
+Member = tuple[str, int, str]
+"""An event or "", its layer, and what was said as JSON."""
+Row = tuple[datetime, Member, tuple[Member, ...], list[float]]
 
 
 def rows(messages: list[Message]) -> list[Row]:
-    """(bucket, event or "", layer, what was said as JSON, the samples sorted), sorted."""
-    found: dict[tuple[datetime, str, int, str], list[float]] = defaultdict(list)
+    """(bucket, what was in force, all that was if that is several, the samples sorted), sorted."""
+    found: dict[tuple[datetime, Member, tuple[Member, ...]], list[float]] = defaultdict(list)
     every = forces(messages)
     for message in messages:
         if message.cpu is None:
             continue
         bucket = bucket_of(message.time)
-        before: list[str] = []
+        members: list[Member] = []
         for force in every:
-            if force.at(message.time):
+            before = {event for event, *_ in members}
+            said = as_json(force.said)
+            if force.at(message.time) and (force.event, said) not in {(event, words) for event, _, words in members}:
                 layer = 2 if force.event in before else 1 if before else 0
-                found[bucket, force.event, layer, as_json(force.said)].append(message.cpu)
-                before.append(force.event)
-        if not before:
-            found[bucket, "", 0, "null"].append(message.cpu)
+                members.append((force.event, layer, said))
+        together = tuple(sorted(members)) if 2 <= len(members) <= 16 else ()
+        for member in members or [("", 0, "null")]:
+            found[bucket, member, together].append(message.cpu)
     return sorted((*key, sorted(samples)) for key, samples in found.items())
 
 

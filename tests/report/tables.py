@@ -22,6 +22,8 @@ class Span(msgspec.Struct):
     event: str
     said: dict[str, Scalar]
     samples: list[float]
+    also: list[tuple[str, dict[str, Scalar]]] = []
+    """Other events that were in force meanwhile, and what they said."""
 
 
 class Sessions(msgspec.Struct):
@@ -33,7 +35,16 @@ class Sessions(msgspec.Struct):
 
 def table_of(found: Sessions, statistic: Statistic = "max", thresholds: tuple[float, ...] = THRESHOLDS) -> Table:
     """The same as a table, as `collector.report.loading` makes it of rows."""
-    count, spans = len(found.said), found.spans
+    count = len(found.said)
+    overlapping = any(span.also for span in found.spans)
+    first = [msgspec.structs.replace(span, also=[]) for span in found.spans]
+    more = [
+        (number, msgspec.structs.replace(span, event=event, said=said, also=[]))
+        for number, span in enumerate(found.spans)
+        for event, said in span.also
+    ]
+    spans = [*first, *(span for _, span in more)]
+    same = np.array([*range(len(first)), *(number for number, _ in more)], np.int64) if overlapping else None
     names = sorted({span.event for span in spans})
     row = np.array([span.session for span in spans], np.int64)
     event = np.array([names.index(span.event) for span in spans], np.int64)
@@ -44,15 +55,17 @@ def table_of(found: Sessions, statistic: Statistic = "max", thresholds: tuple[fl
         np.array([max(span.samples) for span in spans], np.float64),
     )
     keys, groups = np.unique(row * len(names) + event, return_inverse=True)
-    whole = measured.by(row, count)
+    once = np.arange(len(first))
+    whole = measured.at(once).by(row[once], count)
+    every = Parts(row, event, measured, columns_of([span.said for span in spans]), same)
     table = Table(
         sessions=np.ones(count, np.int64),
         hot=np.zeros(count, np.int64),
         columns=columns_of(found.said),
         measured=whole,
         events=names,
-        parts=Parts(keys // len(names), keys % len(names), measured.by(groups, len(keys)), columns_of([])),
-        spans=Parts(row, event, measured, columns_of([span.said for span in spans])),
+        parts=Parts(keys // len(names), keys % len(names), every.by(groups, len(keys)), columns_of([])),
+        spans=every,
         fine=np.ones(count, np.bool_),
         statistic=statistic,
         thresholds=thresholds,
@@ -199,4 +212,6 @@ def looked_into(table: Table, every: int) -> Table:
         {name: numbers[kept] for name, numbers in columns.numbers.items()},
     )
     spans = Parts(table.spans.row[kept], table.spans.event[kept], table.spans.measured.at(kept), some)
+    if table.spans.same is not None:
+        spans.same = table.spans.same[kept]
     return msgspec.structs.replace(table, spans=spans, fine=fine)

@@ -21,16 +21,26 @@ SAMPLES = st.lists(st.sampled_from([1.0, 10.0, 29.0, 30.0, 31.0, 55.0, 90.0]), m
 SAID: st.SearchStrategy[dict[str, Scalar]] = st.fixed_dictionaries(
     {}, optional={"length": st.integers(0, 20), "folder": st.sampled_from("ab")}
 )
+EVENTS = st.sampled_from(["indexing", "incoming", "idle"])
 OWN: st.SearchStrategy[dict[str, Scalar]] = st.fixed_dictionaries(
     {}, optional={"version": st.sampled_from("xyz"), "cores": st.integers(1, 16)}
 )
+CONDITIONS = st.one_of(
+    st.builds(Condition, st.just("event"), st.just("="), EVENTS),
+    st.builds(Condition, st.just("folder"), st.just("="), st.sampled_from("abx")),
+    st.builds(Condition, st.just("version"), st.just("="), st.sampled_from("xyz")),
+    st.builds(Condition, st.sampled_from(["length", "cores"]), st.sampled_from([">", "<="]), st.integers(0, 20)),
+)
+
+
+OWN_TOO: st.SearchStrategy[dict[str, Scalar]] = st.builds(lambda own, said: {**own, **said}, OWN, SAID)
 
 
 @st.composite
-def sessions(draw: st.DrawFn) -> Sessions:
-    said = draw(st.lists(OWN, min_size=2, max_size=12))
+def sessions(draw: st.DrawFn, own: st.SearchStrategy[dict[str, Scalar]] = OWN) -> Sessions:
+    said = draw(st.lists(own, min_size=2, max_size=12))
     spans = [
-        Span(number, draw(st.sampled_from(["indexing", "incoming", "idle"])), dict(draw(SAID)), draw(SAMPLES))
+        Span(number, draw(EVENTS), dict(draw(SAID)), draw(SAMPLES), draw(st.lists(st.tuples(EVENTS, SAID), max_size=2)))
         for number in range(len(said))
         for _ in range(draw(st.integers(1, 4)))
     ]
@@ -47,13 +57,24 @@ def is_hot(samples: list[float], statistic: Statistic, threshold: float) -> bool
 
 def counted(found: Sessions, statistic: Statistic, split: Split) -> tuple[int, int]:
     """Sessions in which the condition holds at a sample, and those that are hot by the samples meanwhile."""
+    return counts_of(samples_of(found, [split.condition]), statistic, THRESHOLDS[split.at])
+
+
+def samples_of(found: Sessions, conditions: list[Condition]) -> dict[int, list[float]]:
+    """By session the samples at which one event in force fulfils all; what a session says itself holds with each."""
     inside: dict[int, list[float]] = {}
     for span in found.spans:
-        in_force = {**found.said[span.session], **span.said, "event": span.event}
-        if holds(split.condition, in_force):
+        own = found.said[span.session]
+        if any(
+            all(holds(each, own) or holds(each, {**said, "event": event}) for each in conditions)
+            for event, said in [(span.event, span.said), *span.also]
+        ):
             inside.setdefault(span.session, []).extend(span.samples)
-    threshold = THRESHOLDS[split.at]
-    return len(inside), sum(is_hot(samples, statistic, threshold) for samples in inside.values())
+    return inside
+
+
+def counts_of(samples: dict[int, list[float]], statistic: Statistic, threshold: float) -> tuple[int, int]:
+    return len(samples), sum(is_hot(each, statistic, threshold) for each in samples.values())
 
 
 def holds(condition: Condition, in_force: dict[str, Scalar]) -> bool:
@@ -70,6 +91,7 @@ def test_what_is_inside_is_what_the_condition_means(found: Sessions, statistic: 
     for split in splits_of(view, frozenset()).found:
         assert (split.sessions, split.hot) == counted(found, statistic, split), split.condition
         assert 0 <= split.outside_hot <= split.outside_sessions
+        assert split.covered <= min(split.hot, view.hot_count)
         narrowed = view.narrow(split.condition, split.at)
         assert (narrowed.count, narrowed.hot_count) == (split.sessions, split.hot), split.condition
 
@@ -88,11 +110,51 @@ def test_inside_and_what_is_left_are_all(found: Sessions, statistic: Statistic, 
     assert inside.measured.over.sum() + rest.measured.over.sum() == view.measured.over.sum()
 
 
+@settings(max_examples=300, deadline=None)
+@given(sessions(OWN_TOO), st.sampled_from(["max", "mean", "p95"]), st.data())
+def test_conditions_hold_together_and_what_is_left_is_the_rest(
+    found: Sessions, statistic: Statistic, data: st.DataObject
+) -> None:
+    """In whatever order: inside is what fulfils all, outside what is left of each session; also of names that sessions
+    and events say.
+    """
+    conditions = data.draw(st.lists(CONDITIONS, min_size=1, max_size=3, unique_by=lambda one: one.dimension))
+    table = table_of(found, statistic)
+    above, view = whole(table), whole(table)
+    for number, condition in enumerate(conditions):
+        above, view = view, view.narrow(condition)
+        inside = samples_of(found, conditions[: number + 1])
+        assert (view.count, view.hot_count) == counts_of(inside, statistic, THRESHOLDS[0]), conditions
+        assert view.measured.samples.sum() == sum(map(len, inside.values()))
+    rest = above.without(conditions[-1])
+    counts = {number: len(samples) for number, samples in samples_of(found, conditions[:-1]).items()}
+    for number, samples in samples_of(found, conditions).items():
+        counts[number] -= len(samples)
+    left = {number: count for number, count in counts.items() if count}
+    assert dict(zip(rest.rows.tolist(), rest.measured.samples.tolist(), strict=True)) == left
+
+
+@settings(max_examples=300, deadline=None)
+@given(sessions(), st.data())
+def test_what_was_taken_out_is_not_in_what_comes_next(found: Sessions, data: st.DataObject) -> None:
+    """Events overlap: of a sample for which both conditions hold one event's time is left without the other's."""
+    first, second = data.draw(st.lists(CONDITIONS, min_size=2, max_size=2, unique=True))
+    view = whole(table_of(found)).without(first).narrow(second)
+    left: dict[int, int] = {}
+    for span in found.spans:
+        alone = Sessions(found.said, [span])
+        if samples_of(alone, [second]) and not samples_of(alone, [first]):
+            left[span.session] = left.get(span.session, 0) + len(span.samples)
+    assert dict(zip(view.rows.tolist(), view.measured.samples.tolist(), strict=True)) == left
+
+
 @settings(max_examples=100, deadline=None)
-@given(sessions(), st.sampled_from(["max", "mean", "p95"]))
+@given(sessions(OWN_TOO), st.sampled_from(["max", "mean", "p95"]))
 def test_whatever_there_is_a_tree_is_made(found: Sessions, statistic: Statistic) -> None:
     table: Table = table_of(found, statistic)
-    assert all(branch.split.q_value <= 0.05 for branch in drill_down(table).tree)
+    for branch in drill_down(table, min_support=0.01).tree:
+        assert branch.split.q_value <= 0.05
+        assert 0 <= branch.split.covered <= branch.above.hot_count
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(1, 8), st.integers(1, 8))

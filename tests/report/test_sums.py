@@ -79,15 +79,26 @@ def refresh(app: App) -> None:
 
 def found_rows(table: Table, session: str) -> list[model.Row]:
     rows = table.rows(
-        "SELECT bucket, coalesce(event, ''), layer, properties, cpu, samples, cpu_max, cpu_sum FROM session_cpu"
-        " JOIN cpu_session ON session_id = cpu_session.id LEFT JOIN cpu_event ON event_id = cpu_event.id"
+        "SELECT bucket, coalesce(event, ''), layer, properties, together, cpu, samples, cpu_max, cpu_sum"
+        " FROM session_cpu JOIN cpu_session ON session_id = cpu_session.id"
+        " LEFT JOIN cpu_event ON event_id = cpu_event.id"
         " WHERE session = %s",
         session,
     )
     for *_, samples, count, highest, total in rows:
         assert (len(samples), max(samples)) == (count, highest)
         assert sum(samples) == pytest.approx(total)
-    return sorted((bucket, event, layer, model.as_json(said), cpu) for bucket, event, layer, said, cpu, *_ in rows)
+    found = [
+        (bucket, together, (event, layer, model.as_json(said)), cpu)
+        for bucket, event, layer, said, together, cpu, *_ in rows
+    ]
+    sets: dict[tuple[datetime, int | None], list[model.Member]] = {}
+    for bucket, together, member, _ in found:
+        sets.setdefault((bucket, together), []).append(member)
+    return sorted(
+        (bucket, member, () if together is None else tuple(sorted(sets[bucket, together])), cpu)
+        for bucket, together, member, cpu in found
+    )
 
 
 def found_facts(table: Table, session: str) -> list[tuple[datetime, str | None, str]]:
@@ -135,7 +146,7 @@ def test_what_an_end_says_holds_since_the_begin(app: App, table: Table) -> None:
     store(table, session, [end])
     refresh(app)
     assert found_rows(table, session) == model.rows([*before, end])
-    assert '{"files":812}' in [said for *_, said, _ in found_rows(table, session)]
+    assert '{"files":812}' in [said for _, (_, _, said), _, _ in found_rows(table, session)]
 
 
 @given(messages())
