@@ -238,11 +238,12 @@ class View(msgspec.Struct):
         """A session's own word holds for all of it."""
         own = self._fulfilling(condition)
         if self._mostly(own, condition):
-            return self._of(own)
-        own &= self.table.fine[self.rows]
-        numbers, spans = self.spans()
-        kept = self._saying(condition, numbers) | own[spans.row]
-        view = self._measuring(numbers[kept], spans.at(kept), own)
+            view = self._of(own)
+        else:
+            own &= self.table.fine[self.rows]
+            numbers, spans = self.spans()
+            kept = self._saying(condition, numbers) | own[spans.row]
+            view = self._measuring(numbers[kept], spans.at(kept), own)
         view.told = (*self.told, condition)
         return view
 

@@ -372,12 +372,13 @@ WHERE p95.cpu IS NOT NULL;
 
 -- name: cpu_inside
 -- A window's samples by session, each once, of those rows that fulfil conditions: an event (null: any), and up to four on what the event said (a key
--- that is null: none), which also hold in the sessions `own`. Columns as arrays, as of cpu_parts.
-WITH fulfilling AS MATERIALIZED (
-    SELECT bucket, session_id, together, samples, cpu_sum, cpu_max,
-           CASE WHEN cpu_max > %(over_1)s::float THEN samples - width_bucket(%(over_1)s::float, cpu) ELSE 0 END AS over_1,
-           CASE WHEN cpu_max > %(over_2)s::float THEN samples - width_bucket(%(over_2)s::float, cpu) ELSE 0 END AS over_2,
-           CASE WHEN cpu_max > %(over_3)s::float THEN samples - width_bucket(%(over_3)s::float, cpu) ELSE 0 END AS over_3
+-- that is null: none), which also hold in the sessions `own`. Rows that are the same samples have the same sums. Columns as arrays, as of cpu_parts.
+WITH apart AS (
+    SELECT session_id, max(cpu_max) AS highest, CASE WHEN together IS NULL THEN 1 ELSE count(*) END AS times,
+           sum(samples) AS samples, sum(cpu_sum) AS total,
+           sum(samples - width_bucket(%(over_1)s::float, cpu)) FILTER (WHERE cpu_max > %(over_1)s::float) AS over_1,
+           sum(samples - width_bucket(%(over_2)s::float, cpu)) FILTER (WHERE cpu_max > %(over_2)s::float) AS over_2,
+           sum(samples - width_bucket(%(over_3)s::float, cpu)) FILTER (WHERE cpu_max > %(over_3)s::float) AS over_3
     FROM session_cpu
     WHERE bucket >= %(from)s::timestamptz AND bucket < %(to)s::timestamptz
       AND (%(event)s::integer IS NULL OR event_id = %(event)s::integer)
@@ -385,14 +386,13 @@ WITH fulfilling AS MATERIALIZED (
       AND (session_id = ANY (%(own_2)s::bigint[]) OR cpu_fulfils(properties, %(key_2)s::text, %(op_2)s::text, %(value_2)s::text))
       AND (session_id = ANY (%(own_3)s::bigint[]) OR cpu_fulfils(properties, %(key_3)s::text, %(op_3)s::text, %(value_3)s::text))
       AND (session_id = ANY (%(own_4)s::bigint[]) OR cpu_fulfils(properties, %(key_4)s::text, %(op_4)s::text, %(value_4)s::text))
-), once AS (
-    SELECT * FROM fulfilling WHERE together IS NULL
-    UNION ALL
-    (SELECT DISTINCT ON (session_id, bucket, together) * FROM fulfilling WHERE together IS NOT NULL)
+    GROUP BY session_id, together, CASE WHEN together IS NOT NULL THEN bucket END
 ), inside AS (
-    SELECT session_id, sum(samples)::bigint AS samples, sum(cpu_sum) AS total, max(cpu_max) AS highest,
-           sum(over_1)::bigint AS over_1, sum(over_2)::bigint AS over_2, sum(over_3)::bigint AS over_3
-    FROM once
+    SELECT session_id, sum(samples / times)::bigint AS samples, sum(total / times) AS total, max(highest) AS highest,
+           sum(coalesce(over_1, 0) / times)::bigint AS over_1,
+           sum(coalesce(over_2, 0) / times)::bigint AS over_2,
+           sum(coalesce(over_3, 0) / times)::bigint AS over_3
+    FROM apart
     GROUP BY session_id
 )
 SELECT array_agg(session_id), array_agg(samples), array_agg(total), array_agg(highest),

@@ -276,6 +276,34 @@ def test_a_node_covers_no_more_than_the_hot_sessions_above(fleet: Fleet, statist
     assert node["sentence"].startswith("100% were over 12%")
 
 
+@pytest.mark.parametrize("statistic", ["max", "mean", "p95"])
+def test_counts_are_those_of_all_sessions_where_events_overlap_and_some_were_looked_into(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, statistic: str
+) -> None:
+    """Of what sessions and events say, too, in whatever order it is asked for."""
+    for number in range(60):
+        said = {"length": number, "os": "ab"[number % 2]}
+        upload, scan = ({"event": name, "properties": said} for name in ("upload", "scan"))
+        fleet.send(
+            number,
+            {"at": 0, "properties": {"os": "ac"[number // 30]}},
+            *busy(10, [60.0, 40.0, 5.0] * (number % 4 + 1), upload, scan),
+            *({"at": 50 + each, "cpu": 20} for each in range(number % 5)),
+        )
+    questions = [["length>42"], ["length>12", "os=a"], ["os=a", "length<=40"], ["os=b"], ["os=c", "length>3", "os=c"]]
+    asked: list[dict[str, Any]] = [{"where": list(dict.fromkeys(where))} for where in questions]
+    asked += [{"where": ["length>12", "os=a"], "event": "scan"}]
+
+    def counts() -> list[Any]:
+        found = [fleet.report(statistic=statistic, threshold=34, **each) for each in asked]
+        return [(each["sessions"], each["hot"], each["worst"]) for each in found]
+
+    every = counts()
+    monkeypatch.setattr(loading, "SPANS", 60)
+    assert counts() == every
+    assert {sessions for sessions, *_ in every} == {17, 32, 36, 30}
+
+
 def test_a_sample_counts_once_though_several_events_say_the_same(fleet: Fleet) -> None:
     """Inside, outside and as a share of time; with a threshold, too."""
     for number in range(100):
