@@ -12,7 +12,7 @@ from collector.report.drilldown import Branch, Found
 from collector.report.measured import shares_of_time
 from collector.report.measurements import Known
 from collector.report.model import Condition, CpuReport, Node, WorstSession
-from collector.report.question import BUCKET, Question, href
+from collector.report.question import BUCKET, USUAL, Question, href
 from collector.report.statistics import risk_ratio_low
 from collector.report.view import View
 
@@ -170,7 +170,7 @@ class _Writer:
                 continue
             around = {"from": known.at - AROUND, "to": known.at + AROUND + BUCKET}
             page = {name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in around.items()}
-            if view.threshold != Question().threshold:
+            if view.threshold != USUAL.threshold:
                 page["threshold"] = f"{view.threshold:.10g}"
             address = f"/sessions/{quote(known.session, safe='')}?{urlencode(page, safe=':')}"
             listed.append(WorstSession(known.session, cpu, known.at, address))

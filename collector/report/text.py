@@ -31,8 +31,8 @@ def as_text(report: CpuReport) -> str:
 
 
 def lines(report: CpuReport) -> Iterator[str]:
-    """The headline, the tree, what the first node comes to, and the worst sessions at the end of its path. Names may have
-    any characters.
+    """The headline, the tree, what the first node comes to, and the worst sessions at the end of its path. Names
+    may have any characters.
     """
     return map(visible, _lines(report))
 
