@@ -41,6 +41,15 @@ BACKLOG_BYTES = Gauge("collector_backlog_bytes", "Bytes of the same", ["writer"]
 BACKLOG_MAX_ROWS = Gauge(
     "collector_backlog_max_rows", "Rows at which producers wait", ["writer"], multiprocess_mode="livesum"
 )
+BACKLOG_MAX_BYTES = Gauge(
+    "collector_backlog_max_bytes", "Bytes at which producers wait", ["writer"], multiprocess_mode="livesum"
+)
+BACKLOG_FULL = Gauge(
+    "collector_backlog_full_ratio",
+    "How full the backlog is, by rows or by bytes, whichever is more; of several workers the fullest",
+    ["writer"],
+    multiprocess_mode="livemax",
+)
 BACKLOG_OLDEST = Gauge(
     "collector_backlog_oldest_seconds",
     "Age of the oldest row taken in and not committed yet, 0 without any",

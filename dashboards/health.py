@@ -38,7 +38,7 @@ def rejected_share(window: str) -> str:
     )
 
 
-BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_rows / collector_backlog_max_rows)"
+BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_full_ratio)"
 REFRESH_AGE = "time() - max by (aggregate) (collector_aggregate_refreshed_timestamp_seconds)"
 
 
@@ -64,7 +64,7 @@ _VIEWS: list[View | Row] = [
     ),
     stat(
         "Fullest backlog",
-        "Rows taken in and not committed, of the rows at which producers have to wait.",
+        "Rows taken in and not committed, of those at which producers have to wait; or their bytes, if that is more.",
         Prom(f"max({BACKLOG_SHARE})", "backlog"),
         unit="percentunit",
         decimals=0,
@@ -109,7 +109,8 @@ _VIEWS: list[View | Row] = [
     Row("Writing"),
     chart(
         "Backlog",
-        "Rows taken in and not committed, by writer. At 100 % producers wait: the database does not keep up.",
+        "What is taken in and not committed, by writer, in rows or in bytes, whichever is more. At 100 % producers "
+        "wait: the database does not keep up.",
         Prom(BACKLOG_SHARE, "{{instance}} {{writer}}"),
         unit="percentunit",
         max=1,
