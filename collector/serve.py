@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
 from litestar import Litestar
 
-from collector import logs, processes
+from collector import background, logs, processes
 from collector.access.exposure import check_certificate, check_keys, with_keys_decided
 from collector.database.chosen import Database, database_of
 from collector.database.retention import check as check_ages
@@ -93,6 +94,8 @@ def worker() -> Litestar:
     app = create_app(lambda: Service(settings, database.url, recover=database.recover))
     leave_at_signals(app, Connections(settings.port))
     collect_garbage_rarely()
+    # It drains, and granian starts another in its place.
+    background.at_defect(lambda: os.kill(os.getpid(), signal.SIGTERM))
     return app
 
 
