@@ -56,6 +56,9 @@ BACKLOG_OLDEST = Gauge(
     ["writer"],
     multiprocess_mode="livemax",
 )
+CONSUMERS = Gauge(
+    "collector_consumers", "Processes that process the queue behind /payloads", multiprocess_mode="livesum"
+)
 QUEUE_WAITING = Gauge(
     "collector_queue_waiting",
     "Payloads of /payloads that are not processed yet (of a topic: by partition)",
@@ -63,7 +66,10 @@ QUEUE_WAITING = Gauge(
     multiprocess_mode="livemax",
 )
 QUEUE_OLDEST = Gauge(
-    "collector_queue_oldest_seconds", "Age of the oldest of them, seconds", ["source"], multiprocess_mode="livemax"
+    "collector_queue_oldest_seconds",
+    "Age of the oldest of them, seconds (of a topic: at least, since a collector has seen it wait)",
+    ["source"],
+    multiprocess_mode="livemax",
 )
 AGGREGATE_REFRESHED = Gauge(
     "collector_aggregate_refreshed_timestamp_seconds",

@@ -17,7 +17,8 @@ from collector.errors import StoreError
 from collector.http.patience import LOOK_EVERY_S, Patience
 from collector.migrate import migrations
 from collector.pulse import Pulse
-from collector.queue import committer_of, consumer_of
+from collector.queue import committer_of, consumer_of, gauge_of
+from collector.queue.lag import watch
 from collector.readiness import Readiness
 from collector.recent import Recent
 from collector.report.model import CpuReport
@@ -141,10 +142,12 @@ class Service:
             background.run(self._keep_sums(), "the report's sums"),
             background.run(self._keep_watch(), "the watch over aggregates"),
             background.run(self._look(), "deadlines"),
+            background.run(watch(gauge_of(self.settings, self.url, self.store)), "the watch over the queue"),
         ]
         if self.guard is not None:
             self.guard.start()
         self.pulse.start()
+        metrics.CONSUMERS.set(0 if self._consumer is None else 1)
         if self._consumer is not None:
             await self._consumer.start(self)
 
@@ -202,6 +205,7 @@ class Service:
     async def _end(self) -> None:
         deadline = time.monotonic() + self.settings.drain_s
         consumer = self._consumer
+        metrics.CONSUMERS.set(0)
         consumed = asyncio.create_task(consumer.stop(self.settings.drain_s)) if consumer is not None else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):

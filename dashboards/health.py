@@ -39,6 +39,7 @@ def rejected_share(window: str) -> str:
 
 
 BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_full_ratio)"
+UP = 'up{job=~"collector|consumer"}'
 REFRESH_AGE = "time() - max by (aggregate) (collector_aggregate_refreshed_timestamp_seconds)"
 
 
@@ -170,8 +171,8 @@ _VIEWS: list[View | Row] = [
     ),
     chart(
         "Collectors that answer",
-        "1 where Prometheus could read the metrics.",
-        Prom('up{job="collector"}', "{{instance}}"),
+        "1 where Prometheus could read the metrics, of collectors and consumers.",
+        Prom(UP, "{{job}} {{instance}}"),
         unit="short",
         max=1,
     ),

@@ -109,7 +109,7 @@ class Taker:
         return int(refused)
 
     async def lag(self) -> tuple[int, float]:
-        """Rows that wait (a million at most), and the age of the oldest in seconds."""
+        """Rows that wait (roughly, beyond 100,000), and the age of the oldest in seconds."""
         ((waiting, oldest_s),) = await self._ask("queue_lag", {})
         return waiting, oldest_s
 

@@ -110,6 +110,11 @@ class Store:
         rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
         return progress_of(rows[0]) if rows else None
 
+    async def positions(self, sources: list[str]) -> dict[str, int]:
+        """How far these are committed; unknown ones are left out."""
+        rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode(sources).decode()})
+        return {progress.source: progress.position for progress in map(progress_of, rows)}
+
     async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
         """The first of a source's newest rejected lines, with what was said of them."""
         parameters = {"source": source, "newest": newest, "limit": limit}

@@ -262,8 +262,10 @@ def test_grafana_gets_what_its_files_ask_for(project: Project) -> None:
 
 def test_prometheus_asks_every_collector_and_consumer(project: Project) -> None:
     document = yaml.safe_load((ROOT / "dashboards" / "prometheus.yaml").read_text())
-    (job,) = [job for job in document["scrape_configs"] if job["job_name"] == "collector"]
-    asked = {(name, found["port"]) for found in job["dns_sd_configs"] for name in found["names"]}
+    jobs = [job for job in document["scrape_configs"] if job["job_name"] in project.services]
+    asked = {
+        (name, found["port"]) for job in jobs for found in job.get("dns_sd_configs", []) for name in found["names"]
+    }
     consumer = project.services["consumer"].command
     port = int(consumer[consumer.index("--metrics-port") + 1])
     assert asked == {("collector", Settings().port), ("consumer", port)}
