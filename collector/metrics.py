@@ -77,6 +77,14 @@ AGGREGATE_REFRESHED = Gauge(
     ["aggregate"],
     multiprocess_mode="livemax",
 )
+CONNECTIONS = Gauge(
+    "collector_connections",
+    "Connections of clients, idle ones too; of several workers those of the one that has most",
+    multiprocess_mode="livemax",
+)
+CONNECTIONS_MAX = Gauge(
+    "collector_connections_max", "Connections that a worker has at most", multiprocess_mode="livemax"
+)
 OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way", multiprocess_mode="livesum")
 
 

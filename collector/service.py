@@ -44,6 +44,9 @@ REFRESH_S = 60.0
 WATCH_S = 30.0
 """Between two looks at the aggregates' refreshes: half of how often they are due."""
 
+COUNT_S = 10.0
+"""Between two counts of connections, each of which takes some ten milliseconds where there are thousands."""
+
 
 class Stream(Protocol):
     """A request that goes on, and can be told to read no more."""
@@ -68,6 +71,8 @@ class Stream(Protocol):
 class Service:
     """One process's share of the collector.
 
+    `connections` counts those that clients have to this process.
+
     Single payloads have a writer, and so a connection, of their own for each endpoint: none waits for a stream's large
     batch, and a batch of one kind is one statement. Streams
     have two, so that one sends rows while the other waits for a commit; a stream stays with its writer.
@@ -80,11 +85,13 @@ class Service:
         *,
         clock: Callable[[], float] = time.time,
         recover: Callable[[], object] | None = None,
+        connections: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings
         self.store = Store(url, settings.read_database_url)
         self.url = url
         self.recover = recover
+        self._connections = connections
         queued = committer_of(settings)
         self.singles = {
             endpoint.path: Writer(
@@ -144,6 +151,8 @@ class Service:
             background.run(self._look(), "deadlines"),
             background.run(watch(gauge_of(self.settings, self.url, self.store)), "the watch over the queue"),
         ]
+        if self._connections is not None:
+            self._tasks.append(background.run(self._count(self._connections), "the count of connections"))
         if self.guard is not None:
             self.guard.start()
         self.pulse.start()
@@ -243,6 +252,13 @@ class Service:
             self.patience.look(now)
             for request in list(self._open):
                 request.look(now)
+
+    async def _count(self, connections: Callable[[], int]) -> None:
+        """Show how many clients are connected."""
+        metrics.CONNECTIONS_MAX.set(self.settings.connections)
+        while True:
+            metrics.CONNECTIONS.set(await asyncio.to_thread(connections))
+            await asyncio.sleep(COUNT_S)
 
     async def look_at_aggregates(self) -> None:
         """Show when each was last refreshed. Raises StoreError."""

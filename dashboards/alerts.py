@@ -83,6 +83,18 @@ RULES = [
         panel="Backlog",
     ),
     Rule(
+        uid="collector-connections",
+        title="Connections",
+        expr=health.CONNECTIONS_SHARE,
+        limit=0.9,
+        lasting="2m",
+        severity="warning",
+        summary="A worker of {{ $labels.instance }} has over 90 % of the connections that it takes",
+        description="Whoever comes beyond them waits until one ends, the probes too: more workers or collectors, or a "
+        "higher COLLECTOR_CONNECTIONS.",
+        panel="Connections",
+    ),
+    Rule(
         uid="collector-lag",
         title="Lag of commits",
         expr="max by (instance, writer) (collector_backlog_oldest_seconds)",

@@ -39,6 +39,7 @@ def rejected_share(window: str) -> str:
 
 
 BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_full_ratio)"
+CONNECTIONS_SHARE = "max by (instance) (collector_connections / (collector_connections_max > 0))"
 UP = 'up{job=~"collector|consumer"}'
 REFRESH_AGE = "time() - max by (aggregate) (collector_aggregate_refreshed_timestamp_seconds)"
 
@@ -106,6 +107,13 @@ _VIEWS: list[View | Row] = [
         "Requests of JSON lines under way.",
         Prom("sum by (instance) (collector_open_streams)", "{{instance}}"),
         unit="short",
+    ),
+    chart(
+        "Connections",
+        "Of each collector's fullest worker, idle ones too. At 100 % new ones wait until another ends.",
+        Prom(CONNECTIONS_SHARE, "{{instance}}"),
+        unit="percentunit",
+        max=1,
     ),
     Row("Writing"),
     chart(

@@ -88,7 +88,8 @@ def settings_table(kind: str) -> str:
     texts = field_texts(Settings)
     for field in msgspec.structs.fields(Settings):
         text = texts[field.name] if kind == "full" else _brief(texts[field.name])
-        rows.append(f"| `{variable(field.name)}` | {_default(field.default)} | {text.rstrip('.')} |")
+        default = _default(field.default, of_bytes=field.name.endswith("_bytes"))
+        rows.append(f"| `{variable(field.name)}` | {default} | {text.rstrip('.')} |")
     return "\n".join(rows) + "\n"
 
 
@@ -214,12 +215,12 @@ def _brief(text: str) -> str:
     return re.split(r"[:;]\s|\.(?:\s|$)", text)[0]
 
 
-def _default(value: object) -> str:
+def _default(value: object, *, of_bytes: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, int) and value >= KIB and value % KIB == 0:
+    if of_bytes and isinstance(value, int) and value >= KIB and value % KIB == 0:
         size = f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
         return f"`{value}` ({size})"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
