@@ -25,6 +25,7 @@ from collector.report.model import CpuReport
 from collector.report.question import Question
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
+from collector.store.pool import POOL_MAX
 from collector.store.reading import Store
 from collector.writer import Writer
 
@@ -44,6 +45,11 @@ REFRESH_S = 60.0
 WATCH_S = 30.0
 """Between two looks at the aggregates' refreshes: half of how often they are due."""
 
+CONNECTIONS_TO_DATABASE = len(ENDPOINTS) + 2 + (2 * POOL_MAX + 1) + 5
+"""Of a process, at most: a writer for each endpoint's single messages and two for streams; three pools, of which one
+has a single connection; readiness, keys, whoever ends what has stalled, housekeeping, and the queue: its table's
+consumer, or Kafka's writer.
+"""
 COUNT_S = 10.0
 """Between two counts of connections, each of which takes some ten milliseconds where there are thousands."""
 
@@ -149,7 +155,7 @@ class Service:
             background.run(self._keep_sums(), "the report's sums"),
             background.run(self._keep_watch(), "the watch over aggregates"),
             background.run(self._look(), "deadlines"),
-            background.run(watch(gauge_of(self.settings, self.url, self.store)), "the watch over the queue"),
+            background.run(watch(gauge_of(self.settings, self.store)), "the watch over the queue"),
         ]
         if self._connections is not None:
             self._tasks.append(background.run(self._count(self._connections), "the count of connections"))

@@ -17,13 +17,11 @@ import msgspec
 
 from collector.app import create_app
 from collector.database.retention import KEPT, Age, age, shown
-from collector.endpoints import ENDPOINTS
 from collector.openapi import DESCRIPTION
 from collector.openapi.ingest import JSON, LINES, NDJSON
 from collector.openapi.page import kind
 from collector.openapi.schemas import REF, field_texts
 from collector.settings import KIB, MIB, Settings, variable
-from collector.store.pool import POOL_MAX
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -35,10 +33,6 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 SIMULATOR = ROOT / "docs" / "simulator.md"
 SCALING = ROOT / "docs" / "scaling.md"
 PAGES = [README, CHANGELOG, PROMISES, *sorted((ROOT / "docs").glob("*.md"))]
-
-# A writer for each endpoint's single messages and two for streams; three pools, of which one has a single connection;
-# readiness, keys, whoever ends what has stalled, housekeeping, and the queue: its table's consumer, or Kafka's writer.
-CONNECTIONS_OF_A_WORKER = len(ENDPOINTS) + 2 + (2 * POOL_MAX + 1) + 5
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

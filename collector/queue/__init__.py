@@ -55,12 +55,12 @@ def committer_of(settings: Settings) -> "type[Committer]":
     return TopicCommitter
 
 
-def gauge_of(settings: Settings, url: str, store: "Store") -> "Gauge":
+def gauge_of(settings: Settings, store: "Store") -> "Gauge":
     """What looks at the queue in use. Raises CollectorError where a package is missing."""
     if settings.kafka_bootstrap is None:
         from collector.queue.lag import TableGauge
 
-        return TableGauge(url)
+        return TableGauge(store)
     try:
         from collector.queue.topic import TopicGauge
     except ImportError as exc:

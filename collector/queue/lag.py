@@ -3,12 +3,13 @@ consumes or not: that nobody does is what people most need to be told.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import Protocol
 
 from collector import metrics
 from collector.errors import StoreError
-from collector.store.queue import Taker
+from collector.store.reading import Store
 
 EVERY_S = 5.0
 LOOK_S = 3.0
@@ -22,24 +23,17 @@ class Gauge(Protocol):
     async def look(self) -> dict[str, tuple[int, float]]:
         """Of each source what waits, and the age of its oldest in seconds. Raises StoreError, TimeoutError."""
 
-    async def close(self) -> None:
-        """Look no more."""
-
 
 class TableGauge:
-    """Of the table, with a connection of its own: the consumer's may hang."""
+    """Of the table; not by the consumer's connection, which may hang."""
 
-    def __init__(self, url: str) -> None:
-        self._taker = Taker(url)
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def look(self) -> dict[str, tuple[int, float]]:
         """See `Gauge`."""
         async with asyncio.timeout(LOOK_S):
-            return {TABLE: await self._taker.lag()}
-
-    async def close(self) -> None:
-        """See `Gauge`."""
-        await self._taker.close()
+            return {TABLE: await self._store.queue_lag()}
 
 
 class Marks:
@@ -69,14 +63,9 @@ class Marks:
 
 async def watch(gauge: Gauge) -> None:
     """Look until it is cancelled."""
-    try:
-        while True:
-            try:
-                for source, (waiting, oldest_s) in (await gauge.look()).items():
-                    metrics.QUEUE_WAITING.labels(source).set(waiting)
-                    metrics.QUEUE_OLDEST.labels(source).set(oldest_s)
-            except (StoreError, TimeoutError):
-                pass  # readiness tells of it
-            await asyncio.sleep(EVERY_S)
-    finally:
-        await gauge.close()
+    while True:
+        with contextlib.suppress(StoreError, TimeoutError):  # who writes there tells of it
+            for source, (waiting, oldest_s) in (await gauge.look()).items():
+                metrics.QUEUE_WAITING.labels(source).set(waiting)
+                metrics.QUEUE_OLDEST.labels(source).set(oldest_s)
+        await asyncio.sleep(EVERY_S)

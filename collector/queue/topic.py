@@ -83,9 +83,6 @@ class TopicGauge:
             found[source] = max(0, end - position), self._marks[number].age_s(now, position, end)
         return found
 
-    async def close(self) -> None:
-        """See `Gauge`."""
-
     def _ends(self) -> dict[int, tuple[int, int]]:
         self._topic = self._topic or Topic(self._settings, LOOK_S)
         return self._topic.ends()
