@@ -41,11 +41,23 @@ BACKLOG_BYTES = Gauge("collector_backlog_bytes", "Bytes of the same", ["writer"]
 BACKLOG_MAX_ROWS = Gauge(
     "collector_backlog_max_rows", "Rows at which producers wait", ["writer"], multiprocess_mode="livesum"
 )
+BACKLOG_MAX_BYTES = Gauge(
+    "collector_backlog_max_bytes", "Bytes at which producers wait", ["writer"], multiprocess_mode="livesum"
+)
+BACKLOG_FULL = Gauge(
+    "collector_backlog_full_ratio",
+    "How full the backlog is, by rows or by bytes, whichever is more; of several workers the fullest",
+    ["writer"],
+    multiprocess_mode="livemax",
+)
 BACKLOG_OLDEST = Gauge(
     "collector_backlog_oldest_seconds",
     "Age of the oldest row taken in and not committed yet, 0 without any",
     ["writer"],
     multiprocess_mode="livemax",
+)
+CONSUMERS = Gauge(
+    "collector_consumers", "Processes that process the queue behind /payloads", multiprocess_mode="livesum"
 )
 QUEUE_WAITING = Gauge(
     "collector_queue_waiting",
@@ -54,13 +66,24 @@ QUEUE_WAITING = Gauge(
     multiprocess_mode="livemax",
 )
 QUEUE_OLDEST = Gauge(
-    "collector_queue_oldest_seconds", "Age of the oldest of them, seconds", ["source"], multiprocess_mode="livemax"
+    "collector_queue_oldest_seconds",
+    "Age of the oldest of them, seconds (of a topic: at least, since a collector has seen it wait)",
+    ["source"],
+    multiprocess_mode="livemax",
 )
 AGGREGATE_REFRESHED = Gauge(
     "collector_aggregate_refreshed_timestamp_seconds",
     "When the refresh policy of a continuous aggregate last succeeded, seconds since 1970",
     ["aggregate"],
     multiprocess_mode="livemax",
+)
+CONNECTIONS = Gauge(
+    "collector_connections",
+    "Connections of clients, idle ones too; of several workers those of the one that has most",
+    multiprocess_mode="livemax",
+)
+CONNECTIONS_MAX = Gauge(
+    "collector_connections_max", "Connections that a worker has at most", multiprocess_mode="livemax"
 )
 OPEN_STREAMS = Gauge("collector_open_streams", "Requests of JSON lines under way", multiprocess_mode="livesum")
 

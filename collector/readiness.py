@@ -15,7 +15,9 @@ IMPATIENT_S = 0.1
 
 
 class Readiness:
-    """Asks one question at a time, for all who want to know. `schema` is the version needed."""
+    """Asks one question at a time, for all who want to know. `schema` is the version needed; a newer one will do,
+    because every migration leaves what the release before it uses.
+    """
 
     def __init__(self, url: str, schema: int) -> None:
         self._probe = Probe(url, ASK_S)
@@ -23,6 +25,8 @@ class Readiness:
         self._asking: asyncio.Task[list[str]] | None = None
         self._away: list[str] = []
         """Why nobody answered when it was asked last."""
+        self._newer = 0
+        """The newer schema that was told of."""
 
     async def unready(self) -> list[str]:
         """Why nothing should be sent here; empty when all is well."""
@@ -49,8 +53,11 @@ class Readiness:
             return self._away
         self._away = []
         unsafe = []
-        if schema != self._schema:
+        if (schema or 0) < self._schema:
             unsafe.append(f"the database is at schema {schema or 0}, this program needs {self._schema}")
+        elif schema > max(self._schema, self._newer):
+            self._newer = schema
+            log.warning("the database is newer than this program: upgrade it", schema=schema, needed=self._schema)
         if fsync != "on":
             unsafe.append(f"fsync is {fsync}")
         if synchronous_commit == "off":

@@ -4,7 +4,9 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
 from litestar import Litestar
 
-from collector import logs, processes
+from collector import background, logs, processes
 from collector.access.exposure import check_certificate, check_keys, with_keys_decided
 from collector.database.chosen import Database, database_of
 from collector.database.retention import check as check_ages
@@ -26,14 +28,14 @@ from collector.garbage import collect_garbage_rarely
 from collector.http.listening import Connections, SharedServer
 from collector.migrate import check, migrate
 from collector.queue import check_queue
-from collector.settings import Settings, exported, load
+from collector.settings import Settings, exported, load, variable
 from collector.store.admin import Admin, connected
 from collector.store.keys import living_keys
 
 log = structlog.get_logger()
 
-OPEN_REQUESTS = 4096
-"""Requests at once in a worker; an open stream is one for as long as it lasts."""
+OTHER_FILES = 100
+"""What a process has open beside its clients' connections: those to the database and the brokers, and a few more."""
 KILL_AFTER_S = 4
 """After the drain's own bound, which ends well before."""
 
@@ -44,7 +46,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     check_certificate(settings)
     check_queue(settings)
     settings = with_keys_decided(settings)
-    _raise_open_files()
+    settings = _with_connections_allowed(settings)
     with database_of(settings) as database, _metrics_folder(settings.workers):
         port = _free_port(settings.host, settings.port)
         settings = msgspec.structs.replace(settings, port=port)
@@ -65,7 +67,7 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
             interface=Interfaces.ASGI,
             loop=Loops.auto,
             workers=settings.workers,
-            backpressure=OPEN_REQUESTS,
+            backpressure=settings.connections,  # counts connections, whatever they do
             http=HTTPModes.http1,  # to find out about HTTP/2, granian waits for a first byte without end
             http1_settings=HTTP1Settings(header_read_timeout=round(settings.headers_s * 1000)),
             ssl_cert=settings.ssl_certificate,
@@ -90,9 +92,13 @@ def worker() -> Litestar:
     logs.configure(settings)
     stack = contextlib.ExitStack()  # lives as long as the process
     database = stack.enter_context(database_of(settings))
-    app = create_app(lambda: Service(settings, database.url, recover=database.recover))
-    leave_at_signals(app, Connections(settings.port))
+    connections = Connections(settings.port)
+    count = connections.count if sys.platform == "linux" else None
+    app = create_app(lambda: Service(settings, database.url, recover=database.recover, connections=count))
+    leave_at_signals(app, connections)
     collect_garbage_rarely()
+    # It drains, and granian starts another in its place.
+    background.at_defect(lambda: os.kill(os.getpid(), signal.SIGTERM))
     return app
 
 
@@ -120,11 +126,22 @@ def _refuse_unfit(admin: Admin, settings: Settings) -> None:
         log.warning("old rows are not treated as is set: run `collector migrate`", different=different)
 
 
-def _raise_open_files() -> None:
-    """Let this process have as many connections as the system lets it: many systems begin with 1,024."""
+def _with_connections_allowed(settings: Settings) -> Settings:
+    """Let this process have as many files open as the system lets it, for many systems begin with 1,024; and a worker
+    no more connections than that leaves room for.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = files - OTHER_FILES
+    if files == resource.RLIM_INFINITY or settings.connections <= allowed:
+        return settings
+    name = variable("connections")
+    if allowed < 1:
+        raise CollectorError(f"{name}: a process may open {files} files only (ulimit -n), and needs {OTHER_FILES} more")
+    log.warning(f"{name} is lowered: a process may open fewer files (ulimit -n)", connections=allowed, files=files)
+    return msgspec.structs.replace(settings, connections=allowed)
 
 
 def _bracketed(host: str) -> str:

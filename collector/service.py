@@ -17,13 +17,15 @@ from collector.errors import StoreError
 from collector.http.patience import LOOK_EVERY_S, Patience
 from collector.migrate import migrations
 from collector.pulse import Pulse
-from collector.queue import committer_of, consumer_of
+from collector.queue import committer_of, consumer_of, gauge_of
+from collector.queue.lag import watch
 from collector.readiness import Readiness
 from collector.recent import Recent
 from collector.report.model import CpuReport
 from collector.report.question import Question
 from collector.settings import Settings
 from collector.store.housekeeping import keep_house
+from collector.store.pool import POOL_MAX
 from collector.store.reading import Store
 from collector.writer import Writer
 
@@ -42,6 +44,14 @@ REFRESH_S = 60.0
 """Between two refreshes of what the report reads: what comes in within it is added up while a reader waits."""
 WATCH_S = 30.0
 """Between two looks at the aggregates' refreshes: half of how often they are due."""
+
+CONNECTIONS_TO_DATABASE = len(ENDPOINTS) + 2 + (2 * POOL_MAX + 1) + 5
+"""Of a process, at most: a writer for each endpoint's single messages and two for streams; three pools, of which one
+has a single connection; readiness, keys, whoever ends what has stalled, housekeeping, and the queue: its table's
+consumer, or Kafka's writer.
+"""
+COUNT_S = 10.0
+"""Between two counts of connections, each of which takes some ten milliseconds where there are thousands."""
 
 
 class Stream(Protocol):
@@ -67,6 +77,8 @@ class Stream(Protocol):
 class Service:
     """One process's share of the collector.
 
+    `connections` counts those that clients have to this process.
+
     Single payloads have a writer, and so a connection, of their own for each endpoint: none waits for a stream's large
     batch, and a batch of one kind is one statement. Streams
     have two, so that one sends rows while the other waits for a commit; a stream stays with its writer.
@@ -79,11 +91,13 @@ class Service:
         *,
         clock: Callable[[], float] = time.time,
         recover: Callable[[], object] | None = None,
+        connections: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings
         self.store = Store(url, settings.read_database_url)
         self.url = url
         self.recover = recover
+        self._connections = connections
         queued = committer_of(settings)
         self.singles = {
             endpoint.path: Writer(
@@ -141,10 +155,14 @@ class Service:
             background.run(self._keep_sums(), "the report's sums"),
             background.run(self._keep_watch(), "the watch over aggregates"),
             background.run(self._look(), "deadlines"),
+            background.run(watch(gauge_of(self.settings, self.store)), "the watch over the queue"),
         ]
+        if self._connections is not None:
+            self._tasks.append(background.run(self._count(self._connections), "the count of connections"))
         if self.guard is not None:
             self.guard.start()
         self.pulse.start()
+        metrics.CONSUMERS.set(0 if self._consumer is None else 1)
         if self._consumer is not None:
             await self._consumer.start(self)
 
@@ -202,6 +220,7 @@ class Service:
     async def _end(self) -> None:
         deadline = time.monotonic() + self.settings.drain_s
         consumer = self._consumer
+        metrics.CONSUMERS.set(0)
         consumed = asyncio.create_task(consumer.stop(self.settings.drain_s)) if consumer is not None else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_s):
@@ -239,6 +258,13 @@ class Service:
             self.patience.look(now)
             for request in list(self._open):
                 request.look(now)
+
+    async def _count(self, connections: Callable[[], int]) -> None:
+        """Show how many clients are connected."""
+        metrics.CONNECTIONS_MAX.set(self.settings.connections)
+        while True:
+            metrics.CONNECTIONS.set(await asyncio.to_thread(connections))
+            await asyncio.sleep(COUNT_S)
 
     async def look_at_aggregates(self) -> None:
         """Show when each was last refreshed. Raises StoreError."""

@@ -66,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Server processes; each has its own writers."""
+    connections: Count = 4096
+    """Connections that a worker has at most, idle ones and open streams, too; whoever comes then waits until one ends.
+    Each is an open file: fewer, where the system allows fewer.
+    """
     batch_rows: Count = 20_000
     """Rows of one transaction at most: at 200,000 rows/s a tenth of a second, so that a stream's receipts stay fresh.
     """

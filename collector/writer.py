@@ -59,6 +59,7 @@ class Writer:
     def start(self) -> None:
         """Begin to write."""
         metrics.BACKLOG_MAX_ROWS.labels(self.name).set(self._settings.backlog_rows)
+        metrics.BACKLOG_MAX_BYTES.labels(self.name).set(self._settings.backlog_bytes)
         self._show_backlog()
         self._show_age()
         self._tasks = [
@@ -193,8 +194,8 @@ class Writer:
             overdue = self._backlog.expire(time.monotonic() - self._settings.single_wait_s)
             if overdue:
                 give_back(overdue, Unavailable(AWAY, retry_after_s=retry_after_s))
-                self._show_backlog()
                 self._room.set()
+            self._show_backlog()  # it grows while a transaction is under way
             self._show_age()
 
     def _measure(self, rows: int, took_s: float) -> None:
@@ -209,5 +210,8 @@ class Writer:
         metrics.BACKLOG_OLDEST.labels(self.name).set(age_s)
 
     def _show_backlog(self) -> None:
-        metrics.BACKLOG_ROWS.labels(self.name).set(self._backlog.rows)
-        metrics.BACKLOG_BYTES.labels(self.name).set(self._backlog.bytes)
+        rows, size_bytes = self._backlog.rows, self._backlog.bytes
+        metrics.BACKLOG_ROWS.labels(self.name).set(rows)
+        metrics.BACKLOG_BYTES.labels(self.name).set(size_bytes)
+        full = max(rows / self._settings.backlog_rows, size_bytes / self._settings.backlog_bytes)
+        metrics.BACKLOG_FULL.labels(self.name).set(full)

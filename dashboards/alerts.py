@@ -35,7 +35,7 @@ RULES = [
     Rule(
         uid="collector-down",
         title="A collector does not answer",
-        expr='up{job="collector"}',
+        expr=health.UP,
         below=True,
         limit=1,
         lasting="1m",
@@ -43,6 +43,32 @@ RULES = [
         summary="Prometheus cannot read the metrics of {{ $labels.instance }}",
         description="The process is gone or stuck, or the network between is cut.",
         panel="Collectors that answer",
+        no_data="Alerting",
+    ),
+    # One that is gone as a whole, and found by its name or by Kubernetes, leaves no series of `up`.
+    Rule(
+        uid="collector-gone",
+        title="No collector",
+        expr='absent(up{job="collector"} == 1)',
+        limit=0,
+        lasting="1m",
+        severity="critical",
+        summary="There is no collector that Prometheus can read the metrics of",
+        description="None runs, none is found, or the network between is cut. Prometheus' job has to be `collector`.",
+        panel="Collectors that answer",
+    ),
+    Rule(
+        uid="collector-no-consumer",
+        title="No consumer",
+        expr="sum(collector_consumers) or vector(0)",
+        below=True,
+        limit=1,
+        lasting="1m",
+        severity="critical",
+        summary="Nobody processes the queue behind /payloads",
+        description="What is posted to /payloads is safe, and waits: `collector consume` does not run, and collectors "
+        "are told to leave it the queue.",
+        panel="Queue behind /payloads",
         no_data="Alerting",
     ),
     Rule(
@@ -55,6 +81,18 @@ RULES = [
         summary="The backlog of {{ $labels.writer }} on {{ $labels.instance }} is over 80 % full",
         description="The database does not keep up: streams are slowed down, single messages are about to get 503.",
         panel="Backlog",
+    ),
+    Rule(
+        uid="collector-connections",
+        title="Connections",
+        expr=health.CONNECTIONS_SHARE,
+        limit=0.9,
+        lasting="2m",
+        severity="warning",
+        summary="A worker of {{ $labels.instance }} has over 90 % of the connections that it takes",
+        description="Whoever comes beyond them waits until one ends, the probes too: more workers or collectors, or a "
+        "higher COLLECTOR_CONNECTIONS.",
+        panel="Connections",
     ),
     Rule(
         uid="collector-lag",
@@ -75,8 +113,9 @@ RULES = [
         lasting="5m",
         severity="warning",
         summary="A payload in {{ $labels.source }} has waited for over 5 minutes",
-        description="No consumer runs, or those that run do not keep up.",
+        description="No consumer runs, or those that run do not keep up. Without data, no collector can look at it.",
         panel="Age of the queue",
+        no_data="Alerting",
     ),
     Rule(
         uid="collector-rejected",

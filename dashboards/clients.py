@@ -176,16 +176,16 @@ LIMIT {_ROWS}"""),
     Row("Where to look"),
     table(
         "Versions",
-        "A version leads to the report on it, which says what its hot sessions were doing.",
+        "Each has a report, which says what its hot sessions were doing; sessions that told no version have none.",
         Sql(f"""{_SESSIONS}
 SELECT version AS "Version", count(*) AS "Sessions", {_HOT} AS "Hot", {_SHARE} AS "Share",
-  {_MEAN} AS "Mean CPU", max(highest) AS "Highest CPU"
+  {_MEAN} AS "Mean CPU", max(highest) AS "Highest CPU", nullif(version, 'unknown') AS "Report"
 FROM session
 GROUP BY version
 ORDER BY 2 DESC, 1
 LIMIT {_ROWS}"""),
         overrides=[
-            column("Version", links=[_OPEN_REPORT]),
+            column("Report", links=[_OPEN_REPORT], says="why"),
             column("Share", "percentunit", gauge=True),
             column("Mean CPU", "percent"),
             column("Highest CPU", "percent"),

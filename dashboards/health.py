@@ -38,7 +38,9 @@ def rejected_share(window: str) -> str:
     )
 
 
-BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_rows / collector_backlog_max_rows)"
+BACKLOG_SHARE = "max by (instance, writer) (collector_backlog_full_ratio)"
+CONNECTIONS_SHARE = "max by (instance) (collector_connections / (collector_connections_max > 0))"
+UP = 'up{job=~"collector|consumer"}'
 REFRESH_AGE = "time() - max by (aggregate) (collector_aggregate_refreshed_timestamp_seconds)"
 
 
@@ -64,7 +66,7 @@ _VIEWS: list[View | Row] = [
     ),
     stat(
         "Fullest backlog",
-        "Rows taken in and not committed, of the rows at which producers have to wait.",
+        "Rows taken in and not committed, of those at which producers have to wait; or their bytes, if that is more.",
         Prom(f"max({BACKLOG_SHARE})", "backlog"),
         unit="percentunit",
         decimals=0,
@@ -106,10 +108,18 @@ _VIEWS: list[View | Row] = [
         Prom("sum by (instance) (collector_open_streams)", "{{instance}}"),
         unit="short",
     ),
+    chart(
+        "Connections",
+        "Of each collector's fullest worker, idle ones too. At 100 % new ones wait until another ends.",
+        Prom(CONNECTIONS_SHARE, "{{instance}}"),
+        unit="percentunit",
+        max=1,
+    ),
     Row("Writing"),
     chart(
         "Backlog",
-        "Rows taken in and not committed, by writer. At 100 % producers wait: the database does not keep up.",
+        "What is taken in and not committed, by writer, in rows or in bytes, whichever is more. At 100 % producers "
+        "wait: the database does not keep up.",
         Prom(BACKLOG_SHARE, "{{instance}} {{writer}}"),
         unit="percentunit",
         max=1,
@@ -169,8 +179,8 @@ _VIEWS: list[View | Row] = [
     ),
     chart(
         "Collectors that answer",
-        "1 where Prometheus could read the metrics.",
-        Prom('up{job="collector"}', "{{instance}}"),
+        "1 where Prometheus could read the metrics, of collectors and consumers.",
+        Prom(UP, "{{job}} {{instance}}"),
         unit="short",
         max=1,
     ),

@@ -179,8 +179,12 @@ def table(
     )
 
 
-def column(name: str, unit: str | None = None, *, gauge: bool = False, links: Sequence[Link] = ()) -> Override:
-    """How the column or series of this name is shown; `gauge`: a bar for a share of one."""
+def column(
+    name: str, unit: str | None = None, *, gauge: bool = False, links: Sequence[Link] = (), says: str | None = None
+) -> Override:
+    """How the column or series of this name is shown; `gauge`: a bar for a share of one; `says`: what stands there in
+    place of any value.
+    """
     properties = [Property(id="unit", value=unit)] if unit is not None else []
     if gauge:
         properties += [
@@ -188,6 +192,9 @@ def column(name: str, unit: str | None = None, *, gauge: bool = False, links: Se
             Property(id="min", value=0),
             Property(id="max", value=1),
         ]
+    if says is not None:
+        text = {"type": "regex", "options": {"pattern": ".+", "result": {"text": says, "index": 0}}}
+        properties.append(Property(id="mappings", value=[text]))
     if links:
         properties.append(Property(id="links", value=list(links)))
     return Override(matcher={"id": "byName", "options": name}, properties=properties)

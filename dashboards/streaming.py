@@ -12,8 +12,14 @@ _TOP = 10
 _ROWS = 100
 """Of a table: those with the most bytes."""
 
-_SECONDS = "greatest(1, least($__interval_ms / 1000.0, extract(epoch FROM now() - min(bucket))))"
-"""What an interval has lasted so far: else the newest, which goes on, would always look like a fall."""
+_LENGTH = "($__interval_ms / 1000.0)"
+_BEGIN = f"floor(extract(epoch FROM min(bucket)) / least({_LENGTH}, 86400)) * least({_LENGTH}, 86400)"
+"""Of the interval, whenever a customer's first window in it is; of one that is longer than a day, of that day."""
+_SECONDS = f"""greatest(1, least({_BEGIN} + {_LENGTH}, extract(epoch FROM now()),
+    floor(extract(epoch FROM $__timeTo()::timestamptz) / 300) * 300 + 300)
+    - greatest({_BEGIN}, ceil(extract(epoch FROM $__timeFrom()::timestamptz) / 300) * 300))"""
+"""What of an interval has passed, and is in the time range by windows: else its first and its newest interval would
+always look like a fall."""
 
 _BYTES = "(sum(cdn) + sum(p2p))"
 """Cheaper than the sum of sums: they are `numeric`."""

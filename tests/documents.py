@@ -17,13 +17,11 @@ import msgspec
 
 from collector.app import create_app
 from collector.database.retention import KEPT, Age, age, shown
-from collector.endpoints import ENDPOINTS
 from collector.openapi import DESCRIPTION
 from collector.openapi.ingest import JSON, LINES, NDJSON
 from collector.openapi.page import kind
 from collector.openapi.schemas import REF, field_texts
 from collector.settings import KIB, MIB, Settings, variable
-from collector.store.pool import POOL_MAX
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -35,10 +33,6 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 SIMULATOR = ROOT / "docs" / "simulator.md"
 SCALING = ROOT / "docs" / "scaling.md"
 PAGES = [README, CHANGELOG, PROMISES, *sorted((ROOT / "docs").glob("*.md"))]
-
-# A writer for each endpoint's single messages and two for streams; three pools, of which one has a single connection;
-# readiness, keys, whoever ends what has stalled, housekeeping, and the queue: its table's consumer, or Kafka's writer.
-CONNECTIONS_OF_A_WORKER = len(ENDPOINTS) + 2 + (2 * POOL_MAX + 1) + 5
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -88,7 +82,8 @@ def settings_table(kind: str) -> str:
     texts = field_texts(Settings)
     for field in msgspec.structs.fields(Settings):
         text = texts[field.name] if kind == "full" else _brief(texts[field.name])
-        rows.append(f"| `{variable(field.name)}` | {_default(field.default)} | {text.rstrip('.')} |")
+        default = _default(field.default, of_bytes=field.name.endswith("_bytes"))
+        rows.append(f"| `{variable(field.name)}` | {default} | {text.rstrip('.')} |")
     return "\n".join(rows) + "\n"
 
 
@@ -214,12 +209,12 @@ def _brief(text: str) -> str:
     return re.split(r"[:;]\s|\.(?:\s|$)", text)[0]
 
 
-def _default(value: object) -> str:
+def _default(value: object, *, of_bytes: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, int) and value >= KIB and value % KIB == 0:
+    if of_bytes and isinstance(value, int) and value >= KIB and value % KIB == 0:
         size = f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
         return f"`{value}` ({size})"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

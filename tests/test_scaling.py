@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from tests.documents import CONNECTIONS_OF_A_WORKER, README, SCALING
+from collector.service import CONNECTIONS_TO_DATABASE
+from tests.documents import README, SCALING
 
 DEVICES = (10, 1_000, 100_000, 10_000_000)
 EVERY_S = 30
@@ -105,6 +106,6 @@ def test_what_is_computed_follows(bench: dict[str, list[str]]) -> None:
         needed = math.ceil(rate / (single / 2))
         assert needed <= number(workers[at]) <= needed + 2
         assert number(plan["workers, if every device keeps its connection open"][at]) == math.ceil(devices / held)
-        assert number(plan["connections to the database"][at]) == number(workers[at]) * CONNECTIONS_OF_A_WORKER
+        assert number(plan["connections to the database"][at]) == number(workers[at]) * CONNECTIONS_TO_DATABASE
     assert number(plan["consumers, if by `/payloads` and Kafka"][3]) == math.ceil(DEVICES[3] / EVERY_S / (queue / 2))
-    assert f"{CONNECTIONS_OF_A_WORKER} at most" in section("Workers, connections, memory")
+    assert f"{CONNECTIONS_TO_DATABASE} at most" in section("Workers, connections, memory")

@@ -15,7 +15,7 @@ from collector.settings import Settings
 from collector.store.admin import connected
 from tests.conftest import Serve
 from tests.harness.engines import Engine
-from tests.harness.server import collector
+from tests.harness.server import collector, diagnosed
 from tests.test_migrate import described, empty_database
 
 OTHER = Settings(
@@ -149,9 +149,7 @@ def test_migrate_says_what_is_different_now(database_url: str) -> None:
 
 def test_doctor_and_serve_tell_where_the_database_does_otherwise(serve: Serve, database_url: str) -> None:
     other = {"COLLECTOR_REJECTED_RETENTION_DAYS": "7"}
-    done = collector("doctor", "--json", database_url=database_url, **other)
-    found = json.loads(done.stdout)
-    assert done.returncode == 1
+    found = diagnosed(database_url, **other)
     (problem,) = found["problems"]
     assert "rejected: kept 7 days, was 30 days" in problem
     assert "collector migrate" in problem
@@ -159,7 +157,7 @@ def test_doctor_and_serve_tell_where_the_database_does_otherwise(serve: Serve, d
     server = serve(database_url, **other)
     assert "rejected: kept 7 days, was 30 days" in server.log_tail()
     collector("migrate", database_url=database_url, **other)
-    assert collector("doctor", database_url=database_url, **other).returncode == 0
+    assert diagnosed(database_url, **other)["problems"] == []
 
 
 def test_a_refresh_over_rows_that_are_gone_wipes_their_windows_and_doctor_says_so(
@@ -196,14 +194,12 @@ def test_a_refresh_over_rows_that_are_gone_wipes_their_windows_and_doctor_says_s
         assert wiping_refreshes(admin) == []
     ask(url, "SELECT remove_continuous_aggregate_policy('stats_5m')")
     ask(url, "SELECT add_continuous_aggregate_policy('stats_5m', INTERVAL '50 days', INTERVAL '6 min', INTERVAL '1 h')")
-    done = collector("doctor", "--json", database_url=url)
-    assert done.returncode == 1
-    (trap,) = [problem for problem in json.loads(done.stdout)["problems"] if "wipes" in problem]
+    (trap,) = [problem for problem in diagnosed(url)["problems"] if "wipes" in problem]
     assert "stats_5m is refreshed over the last 50 days, but rows of payload are dropped after 30 days" in trap
     run("refresh_continuous_aggregate")
     assert ask(url, windows) == [(1,)]
     collector("migrate", database_url=url)
-    assert collector("doctor", database_url=url).returncode == 0
+    assert diagnosed(url)["problems"] == []
 
 
 def test_old_windows_are_read_alike_from_the_columnstore(best_engine: Engine, best_database_url: str) -> None:

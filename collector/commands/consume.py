@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from prometheus_client import start_http_server
 
-from collector import logs
+from collector import background, logs
 from collector.access.exposure import is_loopback
 from collector.database.chosen import database_of
 from collector.errors import CollectorError
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 def consume(settings: Settings, *, metrics_port: int | None = None) -> None:
     """Process the queue until SIGTERM or SIGINT; metrics are on a port of `settings.host`, where one is given. Raises
-    CollectorError where it cannot begin.
+    CollectorError where it cannot begin, or a defect has ended a part of it: whoever supervises it starts another.
     """
     logs.configure(settings)
     if not settings.consume:
@@ -44,6 +44,7 @@ async def _until_told(make_service: Callable[[], Service]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    background.at_defect(told.set)
     service = make_service()
     await service.start()
     log.info("consuming")
@@ -51,3 +52,5 @@ async def _until_told(make_service: Callable[[], Service]) -> None:
         await told.wait()
     finally:
         await service.stop()
+    if reasons := background.ended():
+        raise CollectorError("; ".join(reasons))

@@ -1,7 +1,10 @@
 """`collector doctor`: which database is in use, and what it lacks."""
 
+from collections.abc import Iterator
+
 import msgspec
 
+from collector.commands.surroundings import shortage_of_connections, trouble_with_certificate, trouble_with_queue
 from collector.database.chosen import Database
 from collector.database.retention import check, shown
 from collector.database.roles import INGEST, READ, rights_missing, shortcomings
@@ -21,13 +24,19 @@ newer ones (its release notes).
 
 
 class Policy(msgspec.Struct):
-    """A background job of TimescaleDB."""
+    """A background job of TimescaleDB; `late`: it has not succeeded for three times its interval."""
 
+    job: int
     name: str
     table: str
     every: str
     last_status: str | None
     config: str
+    scheduled: bool
+    late: bool
+
+    def __str__(self) -> str:
+        return f"{self.name.removeprefix('policy_').replace('_', ' ')} of {self.table} (job {self.job})"
 
 
 class Diagnosis(msgspec.Struct):
@@ -64,10 +73,13 @@ def diagnose(database: Database, settings: Settings) -> Diagnosis:
             schema=version,
             schema_of_program=migrations()[-1].version,
             settings={
-                name: admin.value("SELECT current_setting(%s)", (name,)) for name in ("fsync", "synchronous_commit")
+                name: admin.value("SELECT current_setting(%s)", (name,))
+                for name in ("fsync", "synchronous_commit", "full_page_writes")
             },
             kept={},
-            policies=_policies(admin) if timescaledb and licence(admin) == "timescale" else [],
+            policies=[Policy(*row) for row in admin.query("jobs")]
+            if version and timescaledb and licence(admin) == "timescale"
+            else [],
             missing=[],
             problems=[],
         )
@@ -75,6 +87,8 @@ def diagnose(database: Database, settings: Settings) -> Diagnosis:
         if found.schema == found.schema_of_program:
             _look_at_upkeep(found, admin, settings)
             _look_at_roles(found, admin, settings.read_database_url)
+        found.problems += shortage_of_connections(admin, settings)
+    found.problems += [*trouble_with_queue(settings), *trouble_with_certificate(settings)]
     return found
 
 
@@ -109,20 +123,6 @@ def _look_at_upkeep(found: Diagnosis, admin: Admin, settings: Settings) -> None:
         found.problems.append(f"old rows are not treated as the settings say, run `collector migrate`: {said}")
 
 
-def _policies(admin: Admin) -> list[Policy]:
-    rows = admin.rows(
-        """SELECT job.proc_name, coalesce(cagg.view_name, job.hypertable_name, ''), job.schedule_interval::text,
-                  stats.last_run_status, job.config::text
-           FROM timescaledb_information.jobs AS job
-           LEFT JOIN timescaledb_information.job_stats AS stats USING (job_id)
-           LEFT JOIN timescaledb_information.continuous_aggregates AS cagg
-                  ON cagg.materialization_hypertable_name = job.hypertable_name
-           WHERE job.proc_name LIKE 'policy_%' AND job.hypertable_name IS NOT NULL
-           ORDER BY 1, 2"""
-    )
-    return [Policy(*row) for row in rows]
-
-
 def _judge(found: Diagnosis, admin: Admin) -> None:
     if found.schema < found.schema_of_program:
         found.problems.append(
@@ -136,8 +136,14 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
         found.problems.append("fsync is off: a crash of the machine loses what was acknowledged")
     if found.settings["synchronous_commit"] == "off":
         found.problems.append("synchronous_commit is off: a crash of the server loses what was acknowledged")
+    if found.settings["full_page_writes"] == "off":
+        found.problems.append(
+            "full_page_writes is off: a crash of the machine can leave half-written pages; set it to on, unless the "
+            "storage writes pages whole"
+        )
     if found.timescaledb:
         _judge_timescaledb(found, found.timescaledb)
+        found.problems += _trouble_with_jobs(admin, found.policies)
     if found.engine != TIMESCALEDB:
         found.missing += [
             "columnar storage",
@@ -166,6 +172,28 @@ def _judge_timescaledb(found: Diagnosis, text: str) -> None:
         )
     if found.licence != "timescale":
         found.missing.append("the community edition (timescaledb.license = timescale)")
-    failed = [policy.name for policy in found.policies if policy.last_status == "Failed"]
-    if failed:
-        found.problems.append(f"jobs that failed at their last run: {', '.join(failed)}")
+
+
+def _trouble_with_jobs(admin: Admin, policies: list[Policy]) -> Iterator[str]:
+    """Why windows are not refreshed, chunks not dropped or not made columnar."""
+    if admin.value("SELECT current_setting('timescaledb.restoring', true)") == "on":
+        yield (
+            "timescaledb.restoring is on: no job runs, and aggregates miss what comes in; end the restore with "
+            "SELECT timescaledb_post_restore()"
+        )
+    workers = admin.value("SELECT current_setting('timescaledb.max_background_workers', true)")
+    if workers == "0":
+        yield (
+            "timescaledb.max_background_workers is 0: no job runs; raise it, and max_worker_processes along with it, "
+            "and restart the server"
+        )
+    for policy in policies:
+        if not policy.scheduled:
+            yield f"paused: {policy}; SELECT alter_job({policy.job}, scheduled => true) lets it run"
+        elif policy.last_status == "Failed":
+            yield f"failed at its last run: {policy}; timescaledb_information.job_errors and the server's log say why"
+        elif policy.late and workers != "0":
+            yield (
+                f"no success for three times its interval of {policy.every}: {policy}; the server's log says whether "
+                "its scheduler runs and has a worker for it (timescaledb.max_background_workers)"
+            )

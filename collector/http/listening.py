@@ -60,6 +60,10 @@ class Connections:
                 with contextlib.suppress(OSError):
                     found.shutdown(socket.SHUT_RD)
 
+    def count(self) -> int:
+        """How many there are. At thousands of them it takes some ten milliseconds: not for the event loop."""
+        return sum(not _listens(found) for _, found in self._sockets())
+
     def _sockets(self) -> Iterator[tuple[int, socket.socket]]:
         """The number of each open file that is a socket of the port, and a copy of it."""
         if sys.platform != "linux":

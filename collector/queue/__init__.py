@@ -11,7 +11,9 @@ from collector.settings import Settings
 
 if TYPE_CHECKING:
     from collector.commit import Committer
+    from collector.queue.lag import Gauge
     from collector.service import Service
+    from collector.store.reading import Store
 
 ENDPOINT = "queue"
 """By this name what is taken out of the queue is counted, received and stored."""
@@ -51,6 +53,19 @@ def committer_of(settings: Settings) -> "type[Committer]":
     except ImportError as exc:
         raise _lacking(exc) from exc
     return TopicCommitter
+
+
+def gauge_of(settings: Settings, store: "Store") -> "Gauge":
+    """What looks at the queue in use. Raises CollectorError where a package is missing."""
+    if settings.kafka_bootstrap is None:
+        from collector.queue.lag import TableGauge
+
+        return TableGauge(store)
+    try:
+        from collector.queue.topic import TopicGauge
+    except ImportError as exc:
+        raise _lacking(exc) from exc
+    return TopicGauge(settings, store)
 
 
 def check_queue(settings: Settings) -> None:

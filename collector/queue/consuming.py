@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import Consumer as Client
 
-from collector import background, metrics
+from collector import background
 from collector.batch import Segment, Source
 from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from collector.errors import Conflict, Problem, StoreError, Unavailable
@@ -44,7 +44,8 @@ RETAKE_S = 5.0
 """A partition that another consumer has taken, and that the brokers say is ours, is taken again after this time: one
 that was stopped may have taken it before it learned that it was out of the group.
 """
-LAG_EVERY_S = 1.0
+TELL_EVERY_S = 1.0
+"""Between two times that the brokers are told how far it is."""
 
 
 class KafkaConsumer:
@@ -105,7 +106,7 @@ class KafkaConsumer:
     # In the event loop
 
     async def _run(self) -> None:
-        shown_at = 0.0
+        told_at = 0.0
         while not self._stopping:
             try:
                 taken = await asyncio.to_thread(self._turn)
@@ -118,9 +119,9 @@ class KafkaConsumer:
                 await self._put(lane, segment)
             for lane in list(self._lanes.values()):
                 self._look_after(lane)
-            if time.monotonic() >= shown_at:
-                shown_at = time.monotonic() + LAG_EVERY_S
-                await asyncio.to_thread(self._show_lag)
+            if time.monotonic() >= told_at:
+                told_at = time.monotonic() + TELL_EVERY_S
+                await asyncio.to_thread(self._tell_brokers)
 
     async def _put(self, lane: Lane, segment: Segment) -> None:
         """Put a segment, however long the database is away."""
@@ -252,23 +253,11 @@ class KafkaConsumer:
         client.unassign()
 
     def _drop_lanes(self) -> None:
-        for lane in self._lanes.values():
-            metrics.QUEUE_WAITING.labels(lane.name).set(0)
-            metrics.QUEUE_OLDEST.labels(lane.name).set(0)
         self._lanes = {}
 
-    def _show_lag(self) -> None:
-        committed = []
-        for lane in list(self._lanes.values()):
-            source = lane.source
-            if source is None or not lane.flowing:
-                continue
-            committed.append(_at(lane, source.committed))
-            _, end = self._client.get_watermark_offsets(_at(lane, 0), cached=True)
-            waiting = max(0, end - source.committed)
-            metrics.QUEUE_WAITING.labels(lane.name).set(waiting)
-            age_ms = self._service.now_ms() - lane.received_ms if waiting and lane.received_ms else 0
-            metrics.QUEUE_OLDEST.labels(lane.name).set(age_ms / 1000)
+    def _tell_brokers(self) -> None:
+        flowing = [(lane, lane.source) for lane in list(self._lanes.values()) if lane.flowing]
+        committed = [_at(lane, source.committed) for lane, source in flowing if source is not None]
         if committed:
             with contextlib.suppress(KafkaException):  # for people to look at, nothing else
                 self._client.commit(offsets=committed, asynchronous=True)

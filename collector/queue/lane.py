@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from collector.writer import Writer
 
 
+def source_of(topic: str, number: int) -> str:
+    """The source in `progress` of a partition."""
+    return f"kafka {topic} {number}"
+
+
 class Lane:
     """A partition that is assigned to this consumer."""
 
     def __init__(self, topic: str, number: int, writer: "Writer", max_line_bytes: int) -> None:
         self.topic = topic
         self.number = number
-        self.name = f"kafka {topic} {number}"
+        self.name = source_of(topic, number)
         """The source in `progress`."""
         self.writer = writer
         self.source: Source | None = None
@@ -28,8 +33,6 @@ class Lane:
         """The offset of the next record."""
         self.flowing = False
         """Records from `position` on are asked for; what comes otherwise is not for this lane."""
-        self.received_ms = 0
-        """When the newest record was received."""
         self.taking: asyncio.Task[None] | None = None
         self._max_line_bytes = max_line_bytes
         self._gap_at = -1
@@ -62,6 +65,4 @@ class Lane:
         segment.first_line = self.position  # so that a rejected "line" is the record's offset
         segment.measure()
         self.position += taken.lines
-        if taken.rows:
-            self.received_ms = taken.rows[-1].received_ms
         return segment

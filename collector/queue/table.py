@@ -6,7 +6,6 @@ after the other, and all who write here would wait for it. Ten looks a second at
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,7 +26,6 @@ TAKE_ROWS = 5_000
 """Of one transaction: small enough that it holds locks on tokens for a fraction of a second only."""
 POLL_S = 0.1
 """Between two looks at an empty queue."""
-LAG_EVERY_S = 5.0
 FIRST, LAST = 0, 2**63 - 1
 
 
@@ -57,16 +55,12 @@ class TableConsumer:
 
     async def _run(self) -> None:
         backoff_s = BACKOFF_FIRST_S
-        lag_at = 0.0
         moved = 0
         while not self._stopping.is_set():
             try:
                 # A look is cheaper than to take nothing, and waits for nobody who has locked `payload`.
                 if moved or await self._taker.peek(1, FIRST, LAST):
                     moved = await self._apply(TAKE_ROWS, FIRST, LAST)
-                if time.monotonic() >= lag_at:
-                    lag_at = time.monotonic() + LAG_EVERY_S
-                    await self._show_lag()
                 backoff_s = BACKOFF_FIRST_S
                 pause_s = 0.0 if moved else POLL_S
             except StoreError as exc:
@@ -97,11 +91,6 @@ class TableConsumer:
         metrics.RECEIVED.labels(ENDPOINT).inc(rows)
         became.labels(ENDPOINT, *labels).inc(rows)
         return rows
-
-    async def _show_lag(self) -> None:
-        waiting, oldest_s = await self._taker.lag()
-        metrics.QUEUE_WAITING.labels("payload_queue").set(waiting)
-        metrics.QUEUE_OLDEST.labels("payload_queue").set(oldest_s)
 
     async def _recover(self, exc: StoreError) -> None:
         if isinstance(exc, StoreDown) and self._service.recover is not None:

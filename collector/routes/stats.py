@@ -67,7 +67,8 @@ async def get_stats(
     format_: Format = None,
 ) -> Response[bytes]:
     """Windows of 5 minutes by customer and content, newest first. JSON, CSV (`Accept: text/csv`) or JSON lines
-    (`Accept: application/x-ndjson`); there the next page stands in the `Link` header.
+    (`Accept: application/x-ndjson`); there the next page stands in the `Link` header. Names stand in CSV as they were
+    sent (RFC 4180): have a spreadsheet import them as text, or it takes one that begins with `=` for a formula.
     """
     known_only(request, {"customer", "content", "from", "to", "limit", "next", "format"})
     wanted = format_of(request, ("json", "csv", "ndjson"))

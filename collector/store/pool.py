@@ -39,8 +39,9 @@ def make_pool(url: str, task: Task, session: str, max_size: int = POOL_MAX) -> P
     )
 
 
-async def fetch(pool: Pool, name: str, parameters: dict[str, Any]) -> list[Any]:
+async def fetch(pool: Pool, name: str, parameters: dict[str, Any], *, prepare: bool | None = None) -> list[Any]:
     """The rows of a query that may run twice: connections may have been cut since they were used, all of the pool's.
+    Without `prepare` (False) it is planned anew each time.
 
     The pool could check them itself, but after those that were cut it pauses for 1, 2, 4 s.
     """
@@ -49,7 +50,7 @@ async def fetch(pool: Pool, name: str, parameters: dict[str, Any]) -> list[Any]:
             connection: AsyncConnection[TupleRow] | None = None
             try:
                 async with pool.connection() as connection:
-                    cursor = await connection.execute(QUERIES[name], parameters)
+                    cursor = await connection.execute(QUERIES[name], parameters, prepare=prepare)
                     return await cursor.fetchall()
             except psycopg.OperationalError:
                 if connection is None or not connection.broken or not left:

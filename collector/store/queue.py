@@ -108,11 +108,6 @@ class Taker:
         ((refused,),) = await self._ask("refuse_queued", {"id": number, "reason": why})
         return int(refused)
 
-    async def lag(self) -> tuple[int, float]:
-        """Rows that wait (a million at most), and the age of the oldest in seconds."""
-        ((waiting, oldest_s),) = await self._ask("queue_lag", {})
-        return waiting, oldest_s
-
     async def close(self) -> None:
         """Close the connection; the next use opens another."""
         connection, self._connection = self._connection, None

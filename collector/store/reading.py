@@ -110,6 +110,17 @@ class Store:
         rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode([source]).decode()})
         return progress_of(rows[0]) if rows else None
 
+    async def positions(self, sources: list[str]) -> dict[str, int]:
+        """How far these are committed; unknown ones are left out."""
+        rows = await fetch(self._main, "find_progress", {"sources": msgspec.json.encode(sources).decode()})
+        return {progress.source: progress.position for progress in map(progress_of, rows)}
+
+    async def queue_lag(self) -> tuple[int, float]:
+        """Rows that wait in `payload_queue` (roughly, beyond 100,000), and the age of the oldest in seconds."""
+        # A plan that was made while it was empty would sort it when it is long.
+        ((waiting, oldest_s),) = await fetch(self._main, "queue_lag", {}, prepare=False)
+        return waiting, oldest_s
+
     async def rejected_lines(self, source: str, newest: int, limit: int) -> list[tuple[int, str]]:
         """The first of a source's newest rejected lines, with what was said of them."""
         parameters = {"source": source, "newest": newest, "limit": limit}

@@ -23,7 +23,7 @@ def audience(now: datetime, counted: Mapping[datetime, Counts], *, filtered: boo
     hours = [this - HOUR * back for back in reversed(range(SHOWN_HOURS))]
     pairs = [(counted.get(hour, _NONE), counted.get(hour - DAY, _NONE)) for hour in hours]
     today, yesterday = pairs[-1]
-    csv = f"/analytics/range?format=csv&from={words.iso(hours[0] - DAY + HOUR)}"
+    csv = f"/analytics/range?format=csv&from={words.iso(hours[0] - DAY)}"
     return parts.card(
         "audience",
         parts.unfiltered("Audience", filtered=filtered),

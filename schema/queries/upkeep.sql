@@ -37,6 +37,31 @@ LEFT JOIN timescaledb_information.continuous_aggregates AS aggregate
 WHERE job.proc_name IN ('policy_retention', 'policy_compression', 'policy_refresh_continuous_aggregate')
   AND job.hypertable_name IS NOT NULL;
 
+-- name: jobs
+-- The same for people: how the last run went, whether it runs at all, and whether it has not succeeded for three times its interval, though the
+-- server was up and the schema was there. One that was just made, and has its first run before it, is not late.
+SELECT job.job_id,
+       job.proc_name,
+       coalesce(aggregate.view_name, job.hypertable_name),
+       job.schedule_interval::text,
+       stats.last_run_status,
+       job.config::text,
+       job.scheduled,
+       NOT (stats.last_run_status IS NULL AND coalesce(stats.next_start > now(), false))
+           AND greatest(nullif(stats.last_successful_finish, '-infinity'), pg_postmaster_start_time(),
+                        (SELECT max(applied_at) FROM collector_schema)) < now() - 3 * job.schedule_interval
+FROM timescaledb_information.jobs AS job
+LEFT JOIN timescaledb_information.job_stats AS stats USING (job_id)
+LEFT JOIN timescaledb_information.continuous_aggregates AS aggregate
+       ON job.hypertable_name IN (aggregate.view_name, aggregate.materialization_hypertable_name)
+WHERE starts_with(job.proc_name, 'policy_') AND job.hypertable_name IS NOT NULL
+ORDER BY 2, 3;
+
+-- name: room_for_connections
+-- Connections that are not kept for administrators.
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       - coalesce(current_setting('reserved_connections', true), '0')::int;
+
 -- name: chunk_intervals
 SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions WHERE time_interval IS NOT NULL;
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from collector.serve import KILL_AFTER_S
+from collector.service import CONNECTIONS_TO_DATABASE
 from collector.settings import Settings, variable
 from collector.settings import load as load_settings
 from dashboards import variables as dashboard_variables
@@ -27,7 +28,7 @@ from tests.compose.document import (
     server_settings,
     stages,
 )
-from tests.documents import CONNECTIONS_OF_A_WORKER, ROOT
+from tests.documents import ROOT
 from tests.harness.broker import version_of_jars
 
 SECRETS = {name: f"secret-of-{name.lower()}" for name in names_in_example()}
@@ -262,8 +263,10 @@ def test_grafana_gets_what_its_files_ask_for(project: Project) -> None:
 
 def test_prometheus_asks_every_collector_and_consumer(project: Project) -> None:
     document = yaml.safe_load((ROOT / "dashboards" / "prometheus.yaml").read_text())
-    (job,) = [job for job in document["scrape_configs"] if job["job_name"] == "collector"]
-    asked = {(name, found["port"]) for found in job["dns_sd_configs"] for name in found["names"]}
+    jobs = [job for job in document["scrape_configs"] if job["job_name"] in project.services]
+    asked = {
+        (name, found["port"]) for job in jobs for found in job.get("dns_sd_configs", []) for name in found["names"]
+    }
     consumer = project.services["consumer"].command
     port = int(consumer[consumer.index("--metrics-port") + 1])
     assert asked == {("collector", Settings().port), ("consumer", port)}
@@ -276,7 +279,7 @@ def test_the_database_has_connections_for_all(project: Project) -> None:
     workers = int(serving[serving.index("--workers") + 1])
     # Superusers' own; three consumers, which have no endpoints; Grafana, people and `migrate`.
     others = 3 + 3 * 10 + 10
-    assert allowed >= workers * CONNECTIONS_OF_A_WORKER + others
+    assert allowed >= workers * CONNECTIONS_TO_DATABASE + others
 
 
 def test_the_broker_is_asked_without_another_jvm(project: Project) -> None:

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.store.overview import PARTS, TOP, OverviewQuery, Sums
 from collector.web import overview, problem
+from collector.web.audience import SHOWN_HOURS
 from tests.conftest import Serve
 from tests.contract.driver import App, Clock, Table, payload, unique
 from tests.harness.html import Page
@@ -74,6 +76,18 @@ def test_what_does_not_follow_the_filters_says_so(app: App) -> None:
     assert "all customers" not in home(app).text
     titles = home(app, customer=name).contents["h2"]
     assert {"CPU of clients all customers", "Audience all customers", "Ingest all customers", "Traffic"} <= set(titles)
+
+
+def test_the_csv_of_the_audience_has_every_hour_that_is_shown(app: App) -> None:
+    """A day of hours, and the day before; not the hour before those."""
+    this = app.clock.now // 3600 * 3600
+    hits = [{"timestamp": round((this - back * 3600) * 1000), "user": "u", "kind": "click"} for back in range(50)]
+    assert app.stream([msgspec.json.encode(hit) for hit in hits], path="/analytics").summary()[0] == len(hits)
+    app.single(payload(unique("home"), 1))
+    (link,) = [urlsplit(href) for href in home(app).links() if href.startswith("/analytics/range?")]
+    (since,) = [value for name, value in parse_qsl(link.query) if name == "from"]
+    lines = app.get("/analytics/range", from_=since, format="csv").body.decode().splitlines()
+    assert len(lines) - 1 == 2 * SHOWN_HOURS
 
 
 NAMES_OF_ANY_KIND = (HOSTILE, "'; DROP TABLE payload; --", "مرحبا", "🎬 film & <i>", " spaces ", "%00", "a" * 256)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from collector import background
 from collector.service import Service
@@ -97,6 +98,23 @@ def test_not_ready_where_what_is_acknowledged_could_be_lost(app: App, table: Tab
     assert app.get("/health/ready").status == 200
 
 
+def test_a_schema_newer_than_needed_will_do_and_an_older_one_will_not(
+    app: App, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release's migration runs before its processes do, beside those of the release before."""
+    readiness = app.service._readiness
+    assert app.get("/health/ready").status == 200
+    needed = readiness._schema
+    monkeypatch.setattr(readiness, "_schema", needed - 1)
+    with capture_logs() as logged:
+        for _ in range(3):
+            assert app.get("/health/ready").status == 200
+    (warning,) = logged
+    assert (warning["log_level"], warning["schema"], warning["needed"]) == ("warning", needed, needed - 1)
+    monkeypatch.setattr(readiness, "_schema", needed + 1)
+    assert f"at schema {needed}" in app.get("/health/ready").problem(503)["detail"]
+
+
 def test_every_line_that_came_in_is_accounted_for(app: App) -> None:
     customer, key, single_key = unique("acme"), unique("key"), unique("key")
     one, two = encoded(payload(customer, 1)), encoded(payload(customer, 2))
@@ -131,6 +149,8 @@ def test_metrics_that_people_watch_are_there(app: App) -> None:
         "collector_backlog_rows",
         "collector_backlog_bytes",
         "collector_backlog_max_rows",
+        "collector_backlog_max_bytes",
+        "collector_backlog_full_ratio",
         "collector_backlog_oldest_seconds",
         "collector_open_streams",
     ):
@@ -160,6 +180,28 @@ def test_what_waits_has_an_age(module_url: str, table: Table) -> None:
             table.run("ROLLBACK")
         assert posted.result(DEADLINE_S).status == 204
         eventually(lambda: gauge(app, name), lambda age: age == 0)
+
+
+def test_the_backlog_is_shown_while_a_transaction_hangs(module_url: str, table: Table) -> None:
+    """What comes in after the transaction began is in it, and how full it is is said by the bound that is nearer."""
+    where = {"writer": "singles /stats"}
+    settings = {"backlog_rows": 1_000, "backlog_bytes": 100_000, "single_wait_s": DEADLINE_S}
+    with running(module_url, **settings) as app, ThreadPoolExecutor() as threads:
+        table.run("BEGIN")
+        try:
+            table.run("LOCK payload")
+            posted = [threads.submit(app.single, payload(unique("acme")))]
+            eventually(lambda: gauge(app, "collector_backlog_rows", **where), lambda rows: rows == 1)
+            eventually(lambda: gauge(app, "collector_backlog_oldest_seconds", **where), lambda age: age > 0)
+            posted += [threads.submit(app.single, payload(unique("acme"))) for _ in range(2)]
+            eventually(lambda: gauge(app, "collector_backlog_rows", **where), lambda rows: rows == 3)
+            size_bytes = gauge(app, "collector_backlog_bytes", **where)
+            assert gauge(app, "collector_backlog_full_ratio", **where) == pytest.approx(size_bytes / 100_000)
+            assert size_bytes / 100_000 > 3 / 1_000
+            assert gauge(app, "collector_backlog_max_bytes", **where) == 100_000
+        finally:
+            table.run("ROLLBACK")
+        assert [each.result(DEADLINE_S).status for each in posted] == [204, 204, 204]
 
 
 def test_refreshes_of_aggregates_are_shown(engine: Engine) -> None:

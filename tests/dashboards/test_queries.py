@@ -3,7 +3,7 @@ rows, and what they add up to is what was stored.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,8 +12,9 @@ import pytest
 
 from dashboards.model import Dashboard, Panel, Target, Variable
 from dashboards.written import DASHBOARDS
-from tests.dashboards.conftest import Filled
-from tests.dashboards.grafana import Choice, Range, everything, expanded
+from tests.dashboards.conftest import WINDOW_S, Filled, add_up_cpu
+from tests.dashboards.grafana import Choice, Range, everything, expanded, last
+from tests.harness.engines import Engine
 
 OF_DATABASE = [each for each in DASHBOARDS if any(target.raw_sql for panel in each.panels for target in panel.targets)]
 QUERIES = [
@@ -144,7 +145,7 @@ def test_numbers_are_those_stored(filled: Filled) -> None:
 
 
 def test_a_rate_is_bits_a_second(filled: Filled) -> None:
-    """Of a whole interval; of the newest one, over what has passed of it."""
+    """Of a whole interval; of the first one, over what of it is in the range; of the newest, over what has passed."""
     dashboard, sql = panel_of("Traffic by source", "Streaming", "timeseries")
     for timescaledb in switches(filled):
         times = msgspec.structs.replace(filled.times, interval_s=3600)
@@ -153,13 +154,59 @@ def test_a_rate_is_bits_a_second(filled: Filled) -> None:
             if _epoch(at) + 7200 < times.until.timestamp():
                 wanted = value(
                     filled,
-                    "SELECT 8 * sum(cdn) / 3600 FROM payload WHERE received_at >= to_timestamp(%s) "
+                    "SELECT 8 * sum(cdn) / %s FROM payload WHERE received_at >= to_timestamp(%s) "
                     "AND received_at < to_timestamp(%s) + INTERVAL '1 hour' AND received_at >= %s",
+                    _epoch(at) + 3600 - max(_epoch(at), times.since.timestamp()),
                     _epoch(at),
                     _epoch(at),
                     times.since,
                 )
                 assert float(rate) == pytest.approx(float(wanted))
+
+
+def test_a_rate_is_over_what_has_passed_of_the_interval_and_is_in_the_range(engine: Engine) -> None:
+    """Whenever a customer was first seen in it: one who comes late in an interval has not had a higher rate."""
+    dashboard, sql = panel_of("Traffic by customer", "Streaming", "timeseries")
+    newest = datetime.now(UTC).timestamp() // WINDOW_S * WINDOW_S
+    hour = newest // 3600 * 3600
+    cut = hour - 3600 - 20 * 60  # the first interval is in the range for its last twenty minutes
+    received = {"late": newest, "early": hour, "cut": cut + 60, "whole": hour - 3600 + 50 * 60}
+    with engine.database() as url, psycopg.connect(url, autocommit=True) as connection:
+        for customer, at in received.items():
+            connection.execute(
+                "INSERT INTO payload (received_at, token, customer, content, timespan, p2p, cdn, session_duration, "
+                "started) VALUES (to_timestamp(%s), %s, %s, 'f', 1, 0, 3600, 1, true)",
+                (at, customer, customer),
+            )
+        for timescaledb in (True, False) if engine.has_timescaledb else (False,):
+            now = datetime.now(UTC)
+            times = Range(datetime.fromtimestamp(cut, UTC), now, 3600)
+            text = expanded(sql, times, everything(dashboard), timescaledb=timescaledb)
+            rows = connection.execute(text.encode()).fetchall()
+            bits = {str(customer): float(rate) for _, customer, rate in rows}
+            assert bits["whole"] == pytest.approx(8 * 3600 / 3600)
+            assert bits["cut"] == pytest.approx(8 * 3600 / (20 * 60))
+            passed_s = now.timestamp() - hour
+            for customer in ("early", "late"):
+                if passed_s < 3600:  # else the hour has ended meanwhile
+                    assert bits[customer] <= 8 * 3600 / max(1.0, passed_s) + 1e-6
+            assert bits["early"] == pytest.approx(bits["late"])
+
+
+def test_a_session_without_a_version_leads_nowhere(engine: Engine) -> None:
+    dashboard, sql = panel_of("Versions", "Clients", "table")
+    now = datetime.now(UTC)
+    with engine.database() as url, psycopg.connect(url, autocommit=True) as connection:
+        for session, version in (("known", "1.0"), ("silent", None)):
+            connection.execute(
+                "INSERT INTO session_message (time, received_at, session, seq, version, cpu) "
+                "VALUES (%s, %s, %s, 1, %s, 50)",
+                (now - timedelta(hours=1), now, session, version),
+            )
+        add_up_cpu(url)
+        times = last(timedelta(hours=3))
+        rows = connection.execute(expanded(sql, times, everything(dashboard), timescaledb=False).encode()).fetchall()
+    assert sorted((str(row[0]), row[-1]) for row in rows) == [("1.0", "1.0"), ("unknown", None)]
 
 
 def test_a_table_of_customers_agrees_with_stats(filled: Filled) -> None:

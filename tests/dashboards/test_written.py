@@ -11,12 +11,14 @@ import yaml
 
 from dashboards import alerts, variables
 from dashboards.health import HEALTH
+from dashboards.health import UP as HEALTH_UP
 from dashboards.model import Dashboard, Panel
 from dashboards.written import DASHBOARDS, FOLDER, contents
 
 RAW = {"payload", "payload_queue", "session_message", "hit", "analytics_user", "session_token", "progress", "rejected"}
 """Tables of which a dashboard reads nothing: they grow with every message."""
 PROVISIONING = FOLDER / "provisioning"
+PROMETHEUS = FOLDER.parent / "prometheus.yaml"
 
 
 def panels(dashboard: Dashboard) -> list[Panel]:
@@ -137,6 +139,18 @@ def test_alert_rules_are_whole() -> None:
         assert rule["noDataState"] in ("OK", "NoData", "Alerting")
         for query in rule["data"]:
             assert query["datasourceUid"] in (variables.METRICS_UID, "__expr__")
+
+
+def test_prometheus_has_the_jobs_that_the_rules_look_for() -> None:
+    """One each: a name without an address leaves no target, and a job of two would still have the others."""
+    jobs = {each["job_name"]: each for each in _yaml(PROMETHEUS)["scrape_configs"]}
+    for name in ("collector", "consumer"):
+        assert [each["names"] for each in jobs[name]["dns_sd_configs"]] == [[name]]
+    (up,) = re.findall(r'up\{job=~"(\S+)"\}', HEALTH_UP)
+    assert set(up.split("|")) == {"collector", "consumer"}
+    rules = {rule.uid: rule for rule in alerts.RULES}
+    assert rules["collector-gone"].expr == 'absent(up{job="collector"} == 1)'
+    assert rules["collector-queue-lag"].no_data == rules["collector-no-consumer"].no_data == "Alerting"
 
 
 def _yaml(path: Path) -> Any:

@@ -91,6 +91,10 @@ class Metrics:
         """The sum of a metric over all of its samples that have these labels; 0 without any."""
         return sum(value for found, has, value in self._samples if found == name and labels.items() <= has.items())
 
+    def has(self, name: str, **labels: str) -> bool:
+        """Whether there is such a sample."""
+        return any(found == name and labels.items() <= has.items() for found, has, _ in self._samples)
+
     def balance(self) -> dict[str, float]:
         """What came in, and what became of it."""
         names = ("received", "stored", "rejected", "repeated")

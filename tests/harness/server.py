@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from collector import processes
 from tests.harness.client import Client
@@ -167,6 +168,19 @@ def collector(*arguments: str, database_url: str | None = None, **variables: str
         env=environment(given),
         timeout=120,
     )
+
+
+NO_JOBS = "timescaledb.max_background_workers is 0"
+"""What `doctor` finds wrong with the servers of most tests, where it is meant (`tests.harness.engines`)."""
+
+
+def diagnosed(database_url: str, **variables: str) -> dict[str, Any]:
+    """What `collector doctor --json` says, the problem that the tests' servers are to have left aside."""
+    done = collector("doctor", "--json", database_url=database_url, **variables)
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1 if document["problems"] else 0, "")
+    document["problems"] = [problem for problem in document["problems"] if not problem.startswith(NO_JOBS)]
+    return document
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
