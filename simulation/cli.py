@@ -90,7 +90,8 @@ def stats(**flags: Any) -> None:
 def payloads(**flags: Any) -> None:
     """Send stats payloads through the queue.
 
-    The traffic of `simulate stats`, posted to /payloads. --verify gives the queue a minute to be consumed.
+    Viewers as those of `simulate stats`, but others, post to /payloads. --verify gives the queue a minute to be
+    consumed.
     """
     _command(("payloads",), **flags)
 

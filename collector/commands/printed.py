@@ -112,7 +112,8 @@ def show_rejected(lines: list[RejectedLine]) -> None:
 
 
 def rejected_widths(longest: Sequence[int], width: int | None) -> dict[str, int]:
-    """Characters of each column, given its longest cell, on a terminal of `width`; None: on none, which cuts only bytes.
+    """Characters of each column, given its longest cell, on a terminal of `width`; None is no terminal: only bytes are
+    cut there.
 
     Number, time and line are whole. Bytes are given up first, then the source is cut; the reason folds.
     """
