@@ -1,7 +1,8 @@
 """The command line: `simulate stats` and its neighbours put load on a running collector, `simulate verify` compares a
 saved ledger.
 
-Exit status: 0 fine, 1 the database differs from the truth, 2 wrong usage, 3 no collector, 99 a threshold is breached.
+Exit status: 0 fine, 1 the database differs from the truth, 2 wrong usage or API key, 3 no collector, 99 a threshold is
+breached.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ EXTRA = ("aiohttp", "hypothesis")
 
 _EXIT = """\b
 Exit status: 0 fine, 1 the database differs from what was acknowledged,
-2 wrong usage, 3 no collector there, 99 a threshold is breached.
+2 wrong usage or API key, 3 no collector there, 99 a threshold is breached.
 """
 
 _EPILOG = f"""\b
@@ -147,6 +148,7 @@ def _command(
     run_name: str | None,
     threshold: tuple[Threshold, ...],
     headers: dict[str, str],
+    read_headers: dict[str, str],
     summary_json: Path | None,
     quiet: bool,
     stages: tuple[Stage, ...] | None,
@@ -197,6 +199,7 @@ def _command(
         start_ms=int(now if start is None else start),
         past=start is not None,
         own_customers=not customers_as_is,
+        read_headers=read_headers,
         verify=verify,
         thresholds=threshold,
         ledger_path=ledger,
@@ -241,19 +244,20 @@ def _within_the_past(start_ms: float, speed: float, duration_s: float | None, no
 @click.argument("ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--url", type=Url(), default=DEFAULT_URL, show_default=True, help="The collector.")
 @click.option("--header", "-H", "headers", multiple=True, callback=headers, help="Sent along: 'Authorization: …'.")
+@click.option("--read-header", "read_headers", multiple=True, callback=headers, help="The same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print differences only.")
-def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool) -> None:
+def verify_command(ledger: Path, url: str, headers: dict[str, str], read_headers: dict[str, str], quiet: bool) -> None:
     """Compare a saved LEDGER with what the collector shows now. Exit status 1 and a table where they differ."""
     from simulation.command import view
     from simulation.truth import saved
-    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.client import KeyNeededError, ReadError, UnreachableError, connect
     from simulation.truth.verdict import Verdict, differing
     from simulation.truth.verify import verify
 
     console = Console()
 
     async def compare() -> list[Verdict]:
-        async with connect(headers) as http:
+        async with connect(headers, read_headers) as http:
             say = None if quiet else lambda text: view.show(console, text)
             return await verify(http, url, saved.read(ledger), say)
 
@@ -261,6 +265,8 @@ def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool)
         verdicts = asyncio.run(compare())
     except UnreachableError as exc:
         sys.exit(fail(UNREACHABLE, str(exc)))
+    except KeyNeededError as exc:
+        sys.exit(fail(USAGE, str(exc)))
     except ReadError as exc:
         sys.exit(fail(DIFFERENT, str(exc)))
     except saved.LedgerError as exc:
