@@ -1,4 +1,4 @@
-"""The simulator where requests need an API key: one to send, another one to read; told in a line where one is missing."""
+"""The simulator where requests need an API key: one sends, another one reads; where one is missing, a line says so."""
 
 import asyncio
 import json
