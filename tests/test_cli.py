@@ -12,6 +12,7 @@ import pytest
 
 from collector import __version__
 from collector.migrate import migrations
+from tests.conftest import Serve
 from tests.harness.engines import Engine, folder
 from tests.harness.server import collector, environment
 from tests.harness.terminal import on_a_terminal
@@ -81,6 +82,21 @@ def test_doctor_tells_engine_version_licence_policies_and_what_is_missing(databa
         assert "columnar" in done.stdout
 
 
+def test_doctor_tells_the_address_to_other_programs(best_engine: Engine) -> None:
+    """Of a private server, too: it can be read there while somebody uses it."""
+    with best_engine.private_server() as server:
+        own = {
+            "COLLECTOR_DATA_DIR": str(server.data_dir),
+            "COLLECTOR_POSTGRES_BIN": str(best_engine.installation.bin_dir),
+        }
+        done = collector("doctor", "--url", **own)
+        assert (done.returncode, done.stderr) == (0, "")
+        with psycopg.connect(done.stdout.strip()) as connection:
+            assert connection.execute("SELECT version FROM collector_schema").fetchone()
+    given = collector("doctor", "--url", database_url=NOWHERE)
+    assert (given.returncode, given.stdout) == (0, f"{NOWHERE}\n")
+
+
 def test_doctor_finds_what_is_wrong(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         name = connection.info.dbname
@@ -139,6 +155,25 @@ def test_a_bad_setting_is_named_and_is_wrong_usage() -> None:
     done = collector("serve", COLLECTOR_WORKERS="none", database_url=NOWHERE)
     assert done.returncode == 2
     assert done.stderr.startswith("collector: COLLECTOR_WORKERS: ")
+
+
+def test_a_misspelt_setting_is_told(best_database_url: str, serve: Serve) -> None:
+    server = serve(best_database_url, COLLECTOR_BATCH_ROW="5")
+    (line,) = [line for line in server.log.read_text().splitlines() if "COLLECTOR_BATCH_ROW " in line]
+    told = json.loads(line)
+    assert (told["level"], told["unknown"]) == ("warning", "COLLECTOR_BATCH_ROW (is it COLLECTOR_BATCH_ROWS?)")
+
+
+def test_a_bad_flag_is_named() -> None:
+    done = collector("serve", "--port", "99999", database_url=NOWHERE)
+    assert (done.returncode, done.stderr.partition(": Expected")[0]) == (2, "collector: --port")
+
+
+@pytest.mark.parametrize("value", ["x", "0", "-1s"])
+def test_a_duration_of_the_demo_is_as_those_of_simulate(value: str) -> None:
+    done = collector("demo", "--duration", value)
+    assert done.returncode == 2
+    assert "write 500ms, 60s, 5m or 1h" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
             "--settle", type=Duration(), default="30s", show_default=True, help="Retry the last ones so long."
         ),
         "rotate": click.option(
-            "--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and begin a new one."
+            "--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and start a new one."
         ),
         "chaos": click.option(
             "--chaos",
