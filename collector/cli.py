@@ -128,8 +128,9 @@ def migrate(*, as_json: bool, **flags: Any) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+@click.option("--url", "url_only", is_flag=True, help="Only the database's address, for other programs.")
 @data_options
-def doctor(*, as_json: bool, **flags: Any) -> None:
+def doctor(*, as_json: bool, url_only: bool, **flags: Any) -> None:
     """Which database is in use, what it lacks, and what is wrong; exit status 1 where something is."""
     from collector.commands.doctor import diagnose
     from collector.commands.printed import show_diagnosis
@@ -137,6 +138,9 @@ def doctor(*, as_json: bool, **flags: Any) -> None:
 
     settings = load(**flags)
     with database_of(settings) as database:
+        if url_only:
+            click.echo(database.url)
+            return
         found = diagnose(database, settings)
     if as_json:
         show_json(found)
@@ -175,11 +179,20 @@ def psql(*, args: tuple[str, ...], **flags: Any) -> None:
     sys.exit(status)
 
 
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Of a duration as `simulate` takes one."""
+    from simulation.command.parameters import Duration
+
+    return None if value is None else Duration().convert(value, param, ctx)
+
+
 @cli.command()
 @click.option("--port", type=int, help="Port to listen on; another free one if it is taken.  [COLLECTOR_PORT, 8080]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which devices, and what they do.")
 @click.option("--speed", type=float, default=60, show_default=True, help="The devices' time runs this much faster.")
-@click.option("--duration", type=float, default=None, metavar="SECONDS", help="End by itself after this time.")
+@click.option(
+    "--duration", callback=seconds, metavar="DURATION", help="End by itself after this time: 90, 500ms, 60s, 5m, 1h."
+)
 @data_options
 def demo(*, seed: int, speed: float, duration: float | None, **flags: Any) -> None:
     """Everything on one machine: database, server, simulated devices; Ctrl-C ends it and checks the numbers."""

@@ -4,12 +4,13 @@ more.
 """
 
 import logging
+import os
 import sys
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from collector.settings import Settings
+from collector.settings import Settings, unknown
 
 TRACEBACK = "exception"
 _LAYOUT = "\n\t"
@@ -44,6 +45,13 @@ def configure(settings: Settings, *, quiet: bool = False) -> None:
         )
     )
     logging.basicConfig(handlers=[others], level=max(level, logging.WARNING), force=True)
+
+
+def warn_of_unknown_settings() -> None:
+    """One line about variables that look like settings and are none: a misspelt one changes nothing otherwise."""
+    if names := unknown(os.environ):
+        told = [name if like is None else f"{name} (is it {like}?)" for name, like in names.items()]
+        structlog.get_logger().warning("these variables are no settings", unknown=", ".join(told))
 
 
 def printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -43,6 +43,7 @@ KILL_AFTER_S = 4
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises CollectorError where it cannot begin."""
     logs.configure(settings)
+    logs.warn_of_unknown_settings()
     check_certificate(settings)
     check_queue(settings)
     settings = with_keys_decided(settings)

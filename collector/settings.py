@@ -1,5 +1,6 @@
 """Settings: read once, from `COLLECTOR_…` variables, into one frozen Struct. A bad one fails at start with its name."""
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,11 @@ DaysOfHours = Annotated[float, Meta(ge=1, le=1e6)]
 ORIGINS = r"^(\*|https?://[^\s/,*]+(\s*,\s*https?://[^\s/,*]+)*)\Z"
 """`*`, or scheme, host and port as a browser's `Origin` has them, without a path."""
 
-# Where a variable's name is not COLLECTOR_ and the field's.
+PREFIX = "COLLECTOR_"
+# Where a variable's name is not the prefix and the field's.
 VARIABLES = {"database_url": "DATABASE_URL"}
+OF_TESTS = ("DRILLDOWN_", "FAULT_", "ROOTCAUSE", "TEST_")
+"""How names after the prefix begin that `make` and the tests take."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,13 +157,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def variable(field: str) -> str:
     """The environment variable of a field of `Settings`."""
-    return VARIABLES.get(field, "COLLECTOR_" + field.upper())
+    return VARIABLES.get(field, PREFIX + field.upper())
 
 
 def load(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
     """Settings from the environment, flags given (not None) going first.
 
-    Raises SettingError naming the variable whose value is not valid.
+    Raises SettingError naming the variable, or the flag, whose value is not valid.
     """
     environment = os.environ if environment is None else environment
     chosen: dict[str, Any] = {}
@@ -168,6 +172,8 @@ def load(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
         value = flags.get(field.name)
         if value is None:
             value = environment.get(name) or None
+        else:
+            name = "--" + field.name.replace("_", "-")
         if value is None:
             continue
         try:
@@ -175,6 +181,18 @@ def load(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
         except (msgspec.ValidationError, ValueError) as exc:
             raise SettingError(f"{name}: {exc}, given {value!r}") from exc
     return Settings(**chosen)
+
+
+def unknown(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Variables that look like settings and are none, with the setting that each is most like, if one is."""
+    there = {variable(field).removeprefix(PREFIX): variable(field) for field in Settings.__struct_fields__}
+    found: dict[str, str | None] = {}
+    for name in sorted(environment):
+        rest = name.removeprefix(PREFIX)
+        if rest != name and name not in there.values() and not rest.startswith(OF_TESTS):
+            like = difflib.get_close_matches(rest, there, 1)
+            found[name] = there[like[0]] if like else None
+    return found
 
 
 def exported(settings: Settings) -> dict[str, str]:

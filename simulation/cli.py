@@ -1,7 +1,8 @@
 """The command line: `simulate stats` and its neighbours put load on a running collector, `simulate verify` compares a
 saved ledger.
 
-Exit status: 0 fine, 1 the database differs from the truth, 2 wrong usage, 3 no collector, 99 a threshold is breached.
+Exit status: 0 fine, 1 the database differs from the truth, 2 wrong usage or API key, 3 no collector, 99 a threshold is
+breached.
 """
 
 from __future__ import annotations
@@ -38,34 +39,56 @@ EXTRA = ("aiohttp", "hypothesis")
 
 _EXIT = """\b
 Exit status: 0 fine, 1 the database differs from what was acknowledged,
-2 wrong usage, 3 no collector there, 99 a threshold is breached.
+2 wrong usage or API key, 3 no collector there, 99 a threshold is breached.
 """
 
-_EPILOG = f"""\b
-Examples:
+_EXAMPLES = {
+    "stats": """
   simulate stats --verify
       one minute of devices against http://127.0.0.1:8080, then compare
   simulate stats --rate 2000 --duration 5m --threshold 'p99<50ms'
       2,000 payloads a second; exit status 99 if the slowest percent takes 50 ms
-  simulate stats --seed 7 --save home.json --ledger truth.json
-      keep the scenario, and what was acknowledged
-  simulate verify truth.json
-      compare again later, for instance after a crash
-  simulate stats --write payloads.jsonl --count 1000000
-      write the traffic into a file instead of sending it
-  simulate sessions --clients 200 --duration 5m --verify
-      200 desktop clients with a stream each, and their logs
-  simulate all --rate 2000 --chaos --verify
-      every kind of traffic at once, with faults, and every number compared
   simulate stats --stages 30s:100,2m:2000
       from nothing to 100 payloads a second, and on to 2,000
+  simulate stats --seed 7 --save home.json --ledger truth.json
+      keep the scenario, and what was acknowledged
+  simulate stats --write payloads.jsonl --count 1000000
+      write the traffic into a file instead of sending it
+""",
+    "payloads": """
+  simulate payloads --rate 500 --verify
+      500 payloads a second into the queue; compare when it is consumed
+""",
+    "analytics": """
+  simulate analytics --rate 1000 --duration 30s --verify
+      1,000 clicks and impressions a second, then compare each hour
+""",
+    "sessions": """
+  simulate sessions --clients 200 --duration 5m --verify
+      200 desktop clients with a stream each, and their logs
   simulate sessions --start -12h --speed 720 --duration 60s
       what desktop clients did in the last twelve hours, in a minute
+""",
+    "all": """
+  simulate all --rate 2000 --chaos --verify
+      every kind of traffic at once, with faults, and every number compared
+""",
+    "verify": """
+  simulate verify truth.json
+      compare again later, for instance after a crash
+""",
+}
 
-{_EXIT}"""
+
+def _epilog(*commands: str) -> str:
+    """Examples of these commands, and how the program ends."""
+    examples = "\n".join(_EXAMPLES[command].strip("\n") for command in commands)
+    return f"\b\nExamples:\n{examples}\n\n{_EXIT}"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=_EPILOG)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=_epilog(*_EXAMPLES)
+)
 def cli() -> None:
     """Simulated devices for a collector: load that is honest about latency, and the truth to compare with.
 
@@ -74,7 +97,7 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=_EPILOG)
+@cli.command(epilog=_epilog("stats"))
 @load_options("payloads", "clients")
 def stats(**flags: Any) -> None:
     """Send stats payloads as devices do: single posts and streams, each session one every 30 s of device time.
@@ -85,17 +108,18 @@ def stats(**flags: Any) -> None:
     _command(("stats",), **flags)
 
 
-@cli.command(epilog=_EXIT)
+@cli.command(epilog=_epilog("payloads"))
 @load_options("payloads", "clients")
 def payloads(**flags: Any) -> None:
     """Send stats payloads through the queue.
 
-    The traffic of `simulate stats`, posted to /payloads. --verify gives the queue a minute to be consumed.
+    Viewers as those of `simulate stats`, but others, post to /payloads. --verify gives the queue a minute to be
+    consumed.
     """
     _command(("payloads",), **flags)
 
 
-@cli.command(epilog=_EXIT)
+@cli.command(epilog=_epilog("analytics"))
 @load_options("hits", "clients", "customers_as_is")
 def analytics(**flags: Any) -> None:
     """Send clicks and impressions of an audience: single posts and streams, some of them of hours gone by.
@@ -106,7 +130,7 @@ def analytics(**flags: Any) -> None:
     _command(("analytics",), **flags)
 
 
-@cli.command(epilog=_EXIT)
+@cli.command(epilog=_epilog("sessions"))
 @load_options("messages", "streams", "rotate", "customers_as_is")
 def sessions(**flags: Any) -> None:
     """Be desktop clients: a stream of CPU samples and app events each, open for as long as there is a network.
@@ -118,7 +142,7 @@ def sessions(**flags: Any) -> None:
     _command(("sessions",), **flags)
 
 
-@cli.command("all", epilog=_EXIT)
+@cli.command("all", epilog=_epilog("all"))
 @load_options("messages of all kinds", "write")
 def everything(**flags: Any) -> None:
     """Send every kind of traffic at once: stats, payloads, analytics, sessions.
@@ -146,6 +170,7 @@ def _command(
     run_name: str | None,
     threshold: tuple[Threshold, ...],
     headers: dict[str, str],
+    read_headers: dict[str, str],
     summary_json: Path | None,
     quiet: bool,
     stages: tuple[Stage, ...] | None,
@@ -196,6 +221,7 @@ def _command(
         start_ms=int(now if start is None else start),
         past=start is not None,
         own_customers=not customers_as_is,
+        read_headers=read_headers,
         verify=verify,
         thresholds=threshold,
         ledger_path=ledger,
@@ -236,23 +262,24 @@ def _within_the_past(start_ms: float, speed: float, duration_s: float | None, no
     return longest_s if duration_s is None and speed > 1 else duration_s
 
 
-@cli.command("verify")
+@cli.command("verify", epilog=_epilog("verify"))
 @click.argument("ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--url", type=Url(), default=DEFAULT_URL, show_default=True, help="The collector.")
 @click.option("--header", "-H", "headers", multiple=True, callback=headers, help="Sent along: 'Authorization: …'.")
+@click.option("--read-header", "read_headers", multiple=True, callback=headers, help="The same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print differences only.")
-def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool) -> None:
+def verify_command(ledger: Path, url: str, headers: dict[str, str], read_headers: dict[str, str], quiet: bool) -> None:
     """Compare a saved LEDGER with what the collector shows now. Exit status 1 and a table where they differ."""
     from simulation.command import view
     from simulation.truth import saved
-    from simulation.truth.client import ReadError, UnreachableError, connect
+    from simulation.truth.client import KeyNeededError, ReadError, UnreachableError, connect
     from simulation.truth.verdict import Verdict, differing
     from simulation.truth.verify import verify
 
     console = Console()
 
     async def compare() -> list[Verdict]:
-        async with connect(headers) as http:
+        async with connect(headers, read_headers) as http:
             say = None if quiet else lambda text: view.show(console, text)
             return await verify(http, url, saved.read(ledger), say)
 
@@ -260,6 +287,8 @@ def verify_command(ledger: Path, url: str, headers: dict[str, str], quiet: bool)
         verdicts = asyncio.run(compare())
     except UnreachableError as exc:
         sys.exit(fail(UNREACHABLE, str(exc)))
+    except KeyNeededError as exc:
+        sys.exit(fail(USAGE, str(exc)))
     except ReadError as exc:
         sys.exit(fail(DIFFERENT, str(exc)))
     except saved.LedgerError as exc:

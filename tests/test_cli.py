@@ -1,15 +1,9 @@
 """`collector migrate`, `collector doctor` and the rest of the command line, on each engine."""
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +12,10 @@ import pytest
 
 from collector import __version__
 from collector.migrate import migrations
-from tests.harness.engines import Engine
-from tests.harness.server import REPOSITORY, collector, diagnosed, environment
+from tests.conftest import Serve
+from tests.harness.engines import Engine, folder
+from tests.harness.server import collector, diagnosed, environment
+from tests.harness.terminal import on_a_terminal
 from tests.test_migrate import empty_database
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -86,6 +82,21 @@ def test_doctor_tells_engine_version_licence_policies_and_what_is_missing(databa
         assert "columnar" in done.stdout
 
 
+def test_doctor_tells_the_address_to_other_programs(best_engine: Engine) -> None:
+    """Of a private server, too: it can be read there while somebody uses it."""
+    with best_engine.private_server() as server:
+        own = {
+            "COLLECTOR_DATA_DIR": str(server.data_dir),
+            "COLLECTOR_POSTGRES_BIN": str(best_engine.installation.bin_dir),
+        }
+        done = collector("doctor", "--url", **own)
+        assert (done.returncode, done.stderr) == (0, "")
+        with psycopg.connect(done.stdout.strip()) as connection:
+            assert connection.execute("SELECT version FROM collector_schema").fetchone()
+    given = collector("doctor", "--url", database_url=NOWHERE)
+    assert (given.returncode, given.stdout) == (0, f"{NOWHERE}\n")
+
+
 def test_doctor_finds_what_is_wrong(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         name = connection.info.dbname
@@ -98,11 +109,25 @@ def test_doctor_finds_what_is_wrong(database_url: str) -> None:
     assert any("collector migrate" in problem for problem in problems)
 
 
-def test_doctor_before_the_schema(empty_url: str) -> None:
+def test_doctor_before_the_schema(empty_url: str, engine: Engine) -> None:
+    """Nothing is missing while nothing is chosen; what would be chosen is told."""
     done = collector("doctor", "--json", database_url=empty_url)
     assert done.returncode == 1
     document = json.loads(done.stdout)
-    assert (document["schema"], document["engine"]) == (0, None)
+    assert (document["schema"], document["engine"], document["missing"]) == (0, None, [])
+    assert document["available"] == engine.has_timescaledb
+    shown = collector("doctor", database_url=empty_url).stdout
+    assert f"not chosen yet (TimescaleDB is {'' if engine.has_timescaledb else 'not '}available)" in shown
+    assert "missing" not in shown
+
+
+def test_doctor_on_a_new_private_database_finds_nothing_wrong(best_engine: Engine) -> None:
+    """Whatever uses it first makes the schema."""
+    with folder("doctor") as data_dir:
+        own = {"COLLECTOR_DATA_DIR": str(data_dir), "COLLECTOR_POSTGRES_BIN": str(best_engine.installation.bin_dir)}
+        done = collector("doctor", **own)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "all is well"), done.stderr
+    assert "none yet" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["migrate", "doctor"])
@@ -130,6 +155,25 @@ def test_a_bad_setting_is_named_and_is_wrong_usage() -> None:
     done = collector("serve", COLLECTOR_WORKERS="none", database_url=NOWHERE)
     assert done.returncode == 2
     assert done.stderr.startswith("collector: COLLECTOR_WORKERS: ")
+
+
+def test_a_misspelt_setting_is_told(best_database_url: str, serve: Serve) -> None:
+    server = serve(best_database_url, COLLECTOR_BATCH_ROW="5")
+    (line,) = [line for line in server.log.read_text().splitlines() if "COLLECTOR_BATCH_ROW " in line]
+    told = json.loads(line)
+    assert (told["level"], told["unknown"]) == ("warning", "COLLECTOR_BATCH_ROW (is it COLLECTOR_BATCH_ROWS?)")
+
+
+def test_a_bad_flag_is_named() -> None:
+    done = collector("serve", "--port", "99999", database_url=NOWHERE)
+    assert (done.returncode, done.stderr.partition(": Expected")[0]) == (2, "collector: --port")
+
+
+@pytest.mark.parametrize("value", ["x", "0", "-1s"])
+def test_a_duration_of_the_demo_is_as_those_of_simulate(value: str) -> None:
+    done = collector("demo", "--duration", value)
+    assert done.returncode == 2
+    assert "write 500ms, 60s, 5m or 1h" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -187,35 +231,13 @@ def test_completion_scripts_are_there(shell: str) -> None:
     assert "_COLLECTOR_COMPLETE" in done.stdout
 
 
-def on_a_terminal(arguments: list[str], variables: dict[str, str]) -> str:
-    """What a command shows on a terminal of 60 columns, with its control sequences."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    with subprocess.Popen(
-        [sys.executable, "-m", "collector", *arguments],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        cwd=REPOSITORY,
-        env=environment({"TERM": "xterm-256color", **variables}),
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        with contextlib.suppress(OSError):  # what a terminal says at its end
-            while data := os.read(controller, 65_536):
-                shown += data
-        assert process.wait(60) in (0, 1)
-    os.close(controller)
-    return shown.decode()
-
-
 def test_colours_are_for_terminals_that_want_them(best_database_url: str) -> None:
     with psycopg.connect(best_database_url, autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET synchronous_commit = off'.encode())
     url = {"DATABASE_URL": best_database_url}
     red = re.compile(r"\x1b\[[0-9;]*31")
-    assert red.search(on_a_terminal(["doctor"], url))
-    without = on_a_terminal(["doctor"], {**url, "NO_COLOR": "1"})
+    assert red.search(on_a_terminal(["collector", "doctor"], url))
+    without = on_a_terminal(["collector", "doctor"], {**url, "NO_COLOR": "1"})
     assert "problem" in without
     assert not red.search(without)
     assert "\x1b" not in collector("doctor", database_url=best_database_url).stdout
@@ -223,7 +245,7 @@ def test_colours_are_for_terminals_that_want_them(best_database_url: str) -> Non
 
 def test_a_bar_is_for_terminals(best_engine: Engine) -> None:
     with empty_database(best_engine) as url:
-        shown = on_a_terminal(["migrate"], {"DATABASE_URL": url})
+        shown = on_a_terminal(["collector", "migrate"], {"DATABASE_URL": url})
         assert "schema" in shown
         assert f"{len(migrations())}/{len(migrations())}" in shown
     with empty_database(best_engine) as url:
@@ -233,4 +255,5 @@ def test_a_bar_is_for_terminals(best_engine: Engine) -> None:
 def test_lines_are_not_wrapped_where_nobody_looks(best_database_url: str) -> None:
     done = collector("doctor", database_url=best_database_url, COLLECTOR_PAYLOAD_RETENTION_DAYS="3")
     (problem,) = [line for line in done.stdout.splitlines() if "would refuse" in line]
-    assert problem.rstrip().endswith("for more than 78 hours")
+    assert problem.endswith("for more than 78 hours")
+    assert all(line == line.rstrip() for line in done.stdout.splitlines())

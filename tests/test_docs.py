@@ -291,6 +291,18 @@ def test_commands_named_are_those_there_are(program: str, group: click.Group) ->
             assert set(options) <= known, (name, options)
 
 
+def test_commands_with_json_are_listed() -> None:
+    def with_json(group: click.Group, before: str = "") -> Iterator[str]:
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                yield from with_json(command, f"{before}{name} ")
+            elif any("--json" in parameter.opts for parameter in command.params):
+                yield before + name
+
+    (said,) = re.findall(r"^- \*\*`--json`\*\* on [^:]*: (.*?)\.$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    assert sorted(re.findall(r"`([^`]+)`", said)) == sorted(with_json(cli))
+
+
 def test_faults_described_are_as_frequent_as_that() -> None:
     def hundredths(odds: float) -> str:
         return f"{odds * 100:g} of 100 single requests"

@@ -24,6 +24,7 @@ from collector.store.session import WriterSession
 from tests.contract.driver import Table, payload, running
 from tests.harness.engines import Engine
 from tests.harness.server import collector
+from tests.harness.terminal import on_a_terminal, plain
 from tests.strategies import encoded
 
 NEVER = "ALTER TABLE payload ADD CONSTRAINT payload_not_13 CHECK (p2p <> 13)"
@@ -331,6 +332,35 @@ def test_what_a_client_sent_cannot_write_on_a_terminal(database_url: str) -> Non
     assert "/stats ␛[31m" in line
     assert r"invalid: \x9b1A⏎forged" in line
     assert r"{␛[2J\u202e}⏎" in line
+
+
+@pytest.mark.parametrize("columns", [80, 110, 140])
+def test_number_line_and_reason_are_whole_on_a_terminal(best_database_url: str, columns: int) -> None:
+    """However long the source is; bytes are shown where there is room for them."""
+    reason = "invalid: Expected `int` >= 0 - at `$.p2p`, and more that says what is wrong with the line"
+    source = "/stats " + "k" * 200
+    with psycopg.connect(best_database_url) as connection:
+        connection.execute("ALTER TABLE rejected ALTER id RESTART 1234567")
+    number = put(best_database_url, source, b"x" * 100, reason, line=87_654)
+    assert number == 1_234_567
+    shown = plain(
+        on_a_terminal(["collector", "rejected", "list"], {"DATABASE_URL": best_database_url}, columns=columns)
+    )
+    assert max(map(len, shown)) <= columns
+    head, first = shown[0].split(), shown[1].split()
+    assert head[:5] == ["id", "received", "source", "line", "reason"]
+    assert (first[0], first[3], first[5]) == ("1234567", "/stats", "87654")
+    assert first[4].endswith("…")
+    at = shown[0].index("reason")
+    end = shown[0].find("bytes") if columns == 140 else columns
+    told = " ".join(line[at:end].strip() for line in shown[1:])
+    assert told.split() == reason.split()
+    assert ("bytes" in head) == (columns == 140)
+
+
+def test_none_is_said(best_database_url: str) -> None:
+    for command in ("rejected", "keys"):
+        assert collector(command, "list", database_url=best_database_url).stdout == "none\n"
 
 
 def test_bytes_that_are_no_text_are_given_whole(database_url: str) -> None:

@@ -164,22 +164,27 @@ def test_syslog_ng(best_kitchen: Kitchen) -> None:
 
 
 def test_telegraf(best_kitchen: Kitchen) -> None:
-    """Given two measurements by a file."""
+    """Given the measurements of two machines by a file, of all their cores and of one. Each machine has four."""
     block = recipe("telegraf")
     path = best_kitchen.path
     now_ns = time.time_ns()
-    measured = [f"cpu,host=web{number} usage_active={number}.5,usage_iowait=0.5 {now_ns}\n" for number in (1, 2)]
+    measured = [
+        f"cpu,host=web{number},cpu={cpu} usage_active={number}.5,usage_iowait=0.5 {now_ns}\n"
+        for number in (1, 2)
+        for cpu in ("cpu-total", "cpu0")
+    ]
     (path / "cpu.influx").write_text("".join(measured))
     own = "[agent]\n  skip_processors_after_aggregators = true\n"
     given = '[[inputs.file]]\n  files = ["cpu.influx"]\n  data_format = "influx"\n'
     (path / "telegraf.conf").write_text(own + given + block.text.replace(BASE, best_kitchen.server.url))
     command = ["telegraf", "--config", str(path / "telegraf.conf"), "--once"]
-    done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=60, check=False)
+    cores = environment({"CORES": "4"})
+    done = subprocess.run(command, cwd=path, env=cores, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     with psycopg.connect(best_kitchen.server.database_url) as connection:
         rows = connection.execute("SELECT session, cpu, properties FROM session_message ORDER BY session").fetchall()
     properties = [{"usage_active": number + 0.5, "usage_iowait": 0.5} for number in (1, 2)]
-    assert rows == [("web1", 1.5, properties[0]), ("web2", 2.5, properties[1])], done.stderr
+    assert rows == [("web1", 6, properties[0]), ("web2", 10, properties[1])], done.stderr
 
 
 def messages(kitchen: Kitchen) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import collector.settings as module
 from collector.errors import SettingError
-from collector.settings import Settings, exported, load, variable
+from collector.settings import Settings, exported, load, unknown, variable
 
 FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
 
@@ -83,8 +83,36 @@ def test_flags_go_before_variables_and_absent_ones_do_not() -> None:
 
 
 def test_a_bad_flag_is_named_too() -> None:
-    with pytest.raises(SettingError, match="COLLECTOR_PORT"):
-        load({}, port=70_000)
+    with pytest.raises(SettingError, match=r"^--port: .*70000"):
+        load({"COLLECTOR_PORT": "1"}, port=70_000)
+    with pytest.raises(SettingError, match=r"^--log-level: "):
+        load({}, log_level="loud")
+
+
+def test_what_looks_like_a_setting_and_is_none_is_found_with_what_it_is_like() -> None:
+    given = {
+        **{variable(name): "1" for name in FIELDS},
+        "COLLECTOR_BATCH_ROW": "5",
+        "COLLECTOR_DATABASE_URL": "postgresql://a",
+        "COLLECTOR_XYZZY": "1",
+        "COLLECTOR_FAULT_ROUNDS": "100",
+        "COLLECTOR_TEST_KAFKA": "1",
+        "BATCH_ROWS": "5",
+    }
+    assert unknown(given) == {
+        "COLLECTOR_BATCH_ROW": "COLLECTOR_BATCH_ROWS",
+        "COLLECTOR_DATABASE_URL": "DATABASE_URL",
+        "COLLECTOR_XYZZY": None,
+    }
+
+
+def test_variables_of_make_compose_and_the_tests_are_no_misspelt_settings() -> None:
+    root = Path(module.__file__).parent.parent
+    sources = [root / "Makefile", root / "compose.yaml", root / "docs" / "kubernetes.yaml"]
+    sources += [path for path in (root / "tests").rglob("*.py") if path != Path(__file__)]
+    named = {name for path in sources for name in re.findall(r"\bCOLLECTOR_[A-Z_]*[A-Z]\b", path.read_text())}
+    assert "COLLECTOR_FAULT_ROUNDS" in named
+    assert unknown(dict.fromkeys(named, "1")) == {}
 
 
 def test_folders_may_begin_with_the_home() -> None:

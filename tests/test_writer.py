@@ -38,11 +38,6 @@ def test_before_anything_was_stored_it_is_soon() -> None:
     assert advice(10_000, []) == 1
 
 
-@given(st.integers(0, 60_000), st.lists(st.floats(1, 500_000), min_size=1, max_size=20))
-def test_it_is_always_advice(waiting: int, rates: list[float]) -> None:
-    assert 1 <= advice(waiting, rates) <= 60
-
-
 @given(st.integers(1_000, 60_000), st.floats(100, 10_000))
 def test_it_follows_a_rate_that_changes(waiting: int, rate: float) -> None:
     """Ten transactions on, most of what is known is of the new rate."""

@@ -24,6 +24,7 @@ def consume(settings: Settings, *, metrics_port: int | None = None) -> None:
     CollectorError where it cannot begin, or a defect has ended a part of it: whoever supervises it starts another.
     """
     logs.configure(settings)
+    logs.warn_of_unknown_settings()
     if not settings.consume:
         raise CollectorError("COLLECTOR_CONSUME is off, and this command does nothing else")
     if metrics_port is not None and settings.api_keys != "off" and not is_loopback(settings.host):

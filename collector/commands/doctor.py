@@ -47,6 +47,8 @@ class Diagnosis(msgspec.Struct):
     server: str
     private: bool
     engine: str | None
+    available: bool
+    """Whether the server has TimescaleDB, in this database or to be created in it."""
     timescaledb: str | None
     licence: str | None
     schema: int
@@ -68,6 +70,7 @@ def diagnose(database: Database, settings: Settings) -> Diagnosis:
             server=admin.value("SELECT current_setting('server_version')").split()[0],
             private=database.private is not None,
             engine=engine,
+            available=can_timescaledb(admin),
             timescaledb=timescaledb,
             licence=licence(admin),
             schema=version,
@@ -124,7 +127,7 @@ def _look_at_upkeep(found: Diagnosis, admin: Admin, settings: Settings) -> None:
 
 
 def _judge(found: Diagnosis, admin: Admin) -> None:
-    if found.schema < found.schema_of_program:
+    if found.schema < found.schema_of_program and (found.schema or not found.private):  # its own it makes when needed
         found.problems.append(
             f"schema {found.schema} is older than the program's {found.schema_of_program}: run `collector migrate`"
         )
@@ -144,13 +147,13 @@ def _judge(found: Diagnosis, admin: Admin) -> None:
     if found.timescaledb:
         _judge_timescaledb(found, found.timescaledb)
         found.problems += _trouble_with_jobs(admin, found.policies)
-    if found.engine != TIMESCALEDB:
+    if found.engine not in (None, TIMESCALEDB):
         found.missing += [
             "columnar storage",
             "incremental aggregates (stats_5m is computed at each read)",
             "retention chunk by chunk (housekeeping deletes row by row)",
         ]
-        if found.engine and found.licence != "apache" and can_timescaledb(admin):
+        if found.licence != "apache" and found.available:
             found.problems.append(
                 "the server has community TimescaleDB, but this schema was made without it; dump into a new database"
             )

@@ -16,13 +16,13 @@ def report() -> None:
 
 
 @report.command()
-@click.option("--hours", help="The window: so many hours up to --to, or up to now.  [12]")
-@click.option("--from", "from_", metavar="TIME", help="The window's begin, in place of --hours.")
+@click.option("--hours", metavar="NUMBER", help="The window: so many hours up to --to, or up to now.  [12]")
+@click.option("--from", "from_", metavar="TIME", help="The window's start, in place of --hours.")
 @click.option("--to", metavar="TIME", help="The window's end.")
 @click.option("--threshold", metavar="PERCENT", help="Of a core; over it is hot.  [30]")
-@click.option("--statistic", help="What of a session's samples is compared: max, mean or p95.  [max]")
+@click.option("--statistic", metavar="max|mean|p95", help="What of a session's samples is compared.  [max]")
 @click.option("--min-support", metavar="SHARE", help="Of the hot sessions, what a line covers at least.  [0.05]")
-@click.option("--depth", help="Levels of the tree.  [3]")
+@click.option("--depth", metavar="NUMBER", help="Levels of the tree.  [3]")
 @click.option("--version", help="Only this version.")
 @click.option("--event", help="Only what was measured during this event.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="os=windows, filename_length>42, …; may be repeated.")

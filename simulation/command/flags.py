@@ -75,7 +75,7 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
             "--settle", type=Duration(), default="30s", show_default=True, help="Retry the last ones so long."
         ),
         "rotate": click.option(
-            "--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and begin a new one."
+            "--rotate", type=Duration(), default="15s", show_default=True, help="End a stream and start a new one."
         ),
         "chaos": click.option(
             "--chaos",
@@ -104,6 +104,13 @@ def load_options(unit: str, *left_out: str) -> Callable[[Callable[..., None]], C
         ),
         "headers": click.option(
             "--header", "-H", "headers", multiple=True, callback=headers, help="Sent along: 'Authorization: …'."
+        ),
+        "read_headers": click.option(
+            "--read-header",
+            "read_headers",
+            multiple=True,
+            callback=headers,
+            help="Sent along with what reads, in place of a --header of that name: a key that may send may not read.",
         ),
         "summary_json": click.option("--summary-json", type=file, help="Write the result as JSON."),
         "picture": click.option("--picture", type=file, help="Write the live view as it last was, as SVG."),

@@ -23,7 +23,7 @@ from simulation.truth.saved import AnySaved, Several
 from simulation.truth.verify import found_sums
 
 ENDLESS_S = 3600.0  # of a run without a duration: hours that begin later are taken for untouched before it
-QUEUED = "q"  # behind the run's name: a token starts a session once, and the same run may also be posted to /stats
+QUEUED = "q"  # tells the queue's viewers from those of /stats: the same ones twice would look like counting twice
 
 
 class Kind(Struct, frozen=True):
@@ -35,14 +35,14 @@ class Kind(Struct, frozen=True):
     per_s: Callable[[Options], float]
 
 
-def _traffic(options: Options, tokens: str) -> Iterator[Message[Any]]:
+def _traffic(options: Options, apart: str = "") -> Iterator[Message[Any]]:
     return traffic(
         options.scenario,
         seed=options.seed,
         run=options.run,
         timing=options.timing,
         own_customers=options.own_customers,
-        tokens=tokens,
+        apart=apart,
     )
 
 
@@ -66,8 +66,8 @@ def _payloads_per_s(options: Options) -> float:
 
 
 KINDS = {
-    "stats": Kind("payloads", STATS_LANES, lambda o: _traffic(o, o.run), _payloads_per_s),
-    "payloads": Kind("payloads", endpoint_lanes("/payloads"), lambda o: _traffic(o, o.run + QUEUED), _payloads_per_s),
+    "stats": Kind("payloads", STATS_LANES, _traffic, _payloads_per_s),
+    "payloads": Kind("payloads", endpoint_lanes("/payloads"), lambda o: _traffic(o, QUEUED), _payloads_per_s),
     "analytics": Kind(
         "hits",
         endpoint_lanes("/analytics", lambda message: (message.payload.query, b"")),

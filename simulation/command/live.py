@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,8 @@ from simulation.load.fleet import Fleet, Running
 REFRESH_S = 0.5  # of the live view
 LINE_EVERY_S = 5.0  # of the plain lines
 PICTURE_COLUMNS = 104
-HISTORY = 80  # rates that are drawn: of the last 40 seconds
+WIDE_COLUMNS = 100  # a narrower terminal is not shown the slowest in a thousand
+HISTORY = 64  # rates that are drawn: of the last 32 seconds, which fit into 80 columns
 BARS = "▁▂▃▄▅▆▇█"
 
 RateAt = Callable[[float], float]  # messages a second that are wanted, by the seconds since the start
@@ -51,6 +52,17 @@ def progress_line(load: Running, rate: float, pulse: Pulse | None = None) -> str
     if pulse is not None:
         line += f"  backlog {pulse.backlog}  lag {pulse.lag}"
     return f"{line}  (settling)" if load.settling else line
+
+
+class ByWidth:
+    """What is shown where there is room for it, and what elsewhere."""
+
+    def __init__(self, wide: RenderableType, narrow: RenderableType) -> None:
+        self._wide = wide
+        self._narrow = narrow
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._wide if options.max_width >= WIDE_COLUMNS else self._narrow
 
 
 class View:
@@ -84,7 +96,8 @@ class View:
         loads = self._loads
         rates = {kind: rate() for kind, rate in self._rates.items()}
         self._history.append(sum(rates.values()))
-        drawn = Group(self._kinds(rates), Text(), self._others())
+        wide, narrow = (Group(self._kinds(rates, wide), Text(), self._others(wide)) for wide in (True, False))
+        drawn = ByWidth(wide, narrow)
         if not loads.settling:
             self._last = drawn
         return drawn
@@ -93,23 +106,25 @@ class View:
         """The view as it last was while the load was running, as SVG that loads nothing."""
         return picture(self._last or self.draw(), title)
 
-    def _kinds(self, rates: Mapping[str, float]) -> Table:
+    def _kinds(self, rates: Mapping[str, float], wide: bool) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("")
-        for name in ("scheduled/s", "acknowledged/s", "acknowledged", "waiting", "errors", "p50", "p99", "p99.9"):
-            table.add_column(name, justify="right")
+        table.add_column("", no_wrap=True)
+        names = ("due/s", "ack/s", "acknowledged", "waiting", "errors", "p50 ms", "p99 ms", "p99.9 ms")
+        for name in names if wide else names[:-1]:
+            table.add_column(name, justify="right", no_wrap=True)
         wanted = {kind: rate_at(self._loads.elapsed_s) for kind, rate_at in self._wanted.items()}
         if len(self._loads.loads) > 1:
             for kind, load in self._loads.loads.items():
-                table.add_row(*_cells(kind, load, wanted[kind], rates[kind]))
+                table.add_row(*_cells(kind, load, wanted[kind], rates[kind])[: len(table.columns)])
         name = next(iter(rates)) if len(rates) == 1 else "all"
-        table.add_row(*_cells(name, self._loads, sum(wanted.values()), sum(rates.values())), style="bold")
+        cells = _cells(name, self._loads, sum(wanted.values()), sum(rates.values()))
+        table.add_row(*cells[: len(table.columns)], style="bold")
         return table
 
-    def _others(self) -> Table:
+    def _others(self, wide: bool) -> Table:
         loads, meter = self._loads, self._loads.meter
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(style="dim")
+        table.add_column(style="dim", no_wrap=True)
         table.add_column()
         until = "" if self._until_s is None else f" of {self._until_s:,.0f} s"
         table.add_row("time", f"{loads.elapsed_s:,.1f} s{until}, {'settling' if loads.settling else 'Ctrl-C ends it'}")
@@ -117,7 +132,7 @@ class View:
         for lane in ("single", "stream"):
             latency = meter.latency(lane)
             if latency.count:
-                table.add_row(lane, latency_text(latency))
+                table.add_row(lane, latency_text(latency, wide))
         table.add_row("errors", Text(errors_text(meter), style="yellow" if meter.errors else ""))
         trouble = f"{meter.retries:,} retries, {meter.late:,} sent late, {meter.dropped:,} dropped"
         table.add_row("", Text(trouble, style="yellow" if meter.dropped else ""))
@@ -138,7 +153,7 @@ def _cells(name: str, load: Running, wanted: float, rate: float) -> list[Rendera
         f"{meter.acknowledged:,}",
         f"{load.waiting:,}",
         Text(f"{errors:,}", style="yellow" if errors else ""),
-        *(human_ms(value) for value in (latency.p50, latency.p99, latency.p999)),
+        *(f"{value:,.1f}" for value in (latency.p50, latency.p99, latency.p999)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import time
 
@@ -24,7 +25,8 @@ class Options(Struct, frozen=True):
 
     `rate` and `count` are those of all `kinds` together; with `stages`, `rate` is their mean. `start_ms`: the true time
     at which the traffic begins; `past`: it is a time gone by, and passes as fast as it does for the devices. `clients`:
-    desktop clients at any moment, on average; by default as many as the scenario has.
+    desktop clients at any moment, on average; by default as many as the scenario has. `read_headers`: sent along with
+    what reads, in place of those of `settings` that have the same names.
     """
 
     scenario: Scenario
@@ -41,6 +43,7 @@ class Options(Struct, frozen=True):
     start_ms: int = field(default_factory=now_ms)
     past: bool = False
     own_customers: bool = True
+    read_headers: Mapping[str, str] = {}
     verify: bool = False
     thresholds: tuple[Threshold, ...] = ()
     ledger_path: Path | None = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from simulation.truth.client import QUEUE_METRIC, ReadError, UnreachableError, metrics
+from simulation.truth.client import QUEUE_METRIC, KeyNeededError, ReadError, UnreachableError, metrics
 
 POLL_S = 1.0
 BACKLOG_METRIC = "collector_backlog_rows"
@@ -35,6 +35,8 @@ class Pulse:
         """Ask once."""
         try:
             self._found, self.trouble = await metrics(self._http, self._url), ""
+        except KeyNeededError:  # who only sends has none, and need not be told again and again
+            self._found, self.trouble = {}, ""
         except (ReadError, UnreachableError) as exc:
             self._found, self.trouble = {}, str(exc)
 
@@ -56,7 +58,7 @@ class Pulse:
         """For how long the oldest of the queue has been waiting."""
         oldest_s = self._over_labels(max, OLDEST_METRIC)
         if oldest_s is None:
-            return self.trouble or "not told"
+            return "not told"
         return f"{oldest_s:,.1f} s, the oldest in the queue" if oldest_s else "none"
 
     def _over_labels(self, combined: Callable[[list[float]], float], name: str) -> float | None:

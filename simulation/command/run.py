@@ -24,7 +24,7 @@ from simulation.load.meter import COUNTS, Latency
 from simulation.load.meter import Verdict as ThresholdVerdict
 from simulation.load.reception import ServerClock
 from simulation.truth import saved
-from simulation.truth.client import connect, reach
+from simulation.truth.client import connect, may_read, may_send, reach
 from simulation.truth.verdict import Verdict
 from simulation.truth.verify import verify
 
@@ -101,15 +101,18 @@ async def run(options: Options, console: Console | None) -> Summary:
     Raises UnreachableError, ReadError, LedgerError. The ledger is saved before the verification, which may fail.
     """
     settings, stop = options.settings, Stop()
-    async with connect(settings.headers) as http:
+    async with connect(settings.headers) as http, connect(settings.headers, options.read_headers) as reader:
         await reach(http, settings.url)
+        await may_send(http, settings.url)
         ledgers = Ledgers(options)
+        if options.verify:
+            await may_read(reader, settings.url)
         if options.verify or options.ledger_path:
-            await ledgers.look(http)
+            await ledgers.look(reader)
         loads = fleet(http, options, ledgers, stop)
         with stop_on_signals(stop):
             try:
-                await _shown(http, loads, options, console)
+                await _shown(Pulse(reader, settings.url), loads, options, console)
             finally:
                 if options.ledger_path is not None:
                     saved.save(ledgers.saved(), options.ledger_path)
@@ -118,13 +121,12 @@ async def run(options: Options, console: Console | None) -> Summary:
             view.show(console, view.summary(loads, options.name, result.thresholds))
         if options.verify:
             say = None if console is None else lambda text: view.show(console, text)
-            result.verify = await verify(http, settings.url, ledgers.saved(), say)
+            result.verify = await verify(reader, settings.url, ledgers.saved(), say)
     return result
 
 
-async def _shown(http: aiohttp.ClientSession, loads: Fleet, options: Options, console: Console | None) -> None:
+async def _shown(pulse: Pulse, loads: Fleet, options: Options, console: Console | None) -> None:
     """Run them, and show it."""
-    pulse = Pulse(http, options.settings.url)
     shown = live.View(
         loads, {kind: partial(rate_at, options.of(kind)) for kind in options.kinds}, pulse, options.duration_s
     )

@@ -91,11 +91,10 @@ class Screen:
             console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _notes(self) -> list[str]:
-        compressed = f"{self._speed:g} s of device time pass in a second"
         return [
-            f"{self._url}/?hours=1 is the page, {self._url}/docs describes the endpoints; Ctrl-C ends it and compares",
-            f"{compressed}; windows are 5 minutes of reception, so the newest keeps growing until its time has come",
-            f"planted in the desktop clients, for whoever looks for what burns CPU: {self._cause}",
+            f"{self._url}/?hours=1 is the page; Ctrl-C ends it and compares",
+            f"{self._speed:g} s of device time a second; the newest window of 5 minutes is still filling",
+            f"what burns CPU, planted in the desktop clients: {self._cause}",
         ]
 
     def _lag(self) -> str:
@@ -135,7 +134,7 @@ class Screen:
         load, meter = self._load, self._load.meter
         latency = meter.latency("all")
         head = Table(box=None, padding=(0, 2), show_header=False)
-        head.add_column(style="bold")
+        head.add_column(style="bold", no_wrap=True)
         head.add_column()
         state = "  settling what is under way" if load.settling else ""
         head.add_row("ingest", f"{self._rate():,.0f} messages/s, {load.elapsed_s:,.0f} s{state}")

@@ -16,7 +16,7 @@ from simulation.command.options import Options
 from simulation.command.run import Summary, run, write_summary
 from simulation.scenario import model as scenarios
 from simulation.scenario.model import Scenario
-from simulation.truth.client import ReadError, UnreachableError
+from simulation.truth.client import KeyNeededError, ReadError, UnreachableError
 from simulation.truth.saved import LedgerError
 from simulation.truth.verdict import differing
 
@@ -53,6 +53,8 @@ def send(options: Options, summary_json: Path | None, quiet: bool) -> int:
             write_summary(summary, summary_json)
     except UnreachableError as exc:
         return fail(UNREACHABLE, str(exc))
+    except KeyNeededError as exc:
+        return fail(USAGE, str(exc))
     except ReadError as exc:
         return fail(DIFFERENT, str(exc))
     except (LedgerError, OSError) as exc:

@@ -24,8 +24,10 @@ def human_bytes(size: float) -> str:
 
 
 def human_ms(value_ms: float) -> str:
-    """`3.2 ms`, `1.25 s`."""
-    return f"{value_ms:.1f} ms" if value_ms < 1000 else f"{value_ms / 1000:.2f} s"
+    """`3.2 ms`, `320 ms`, `1.25 s`."""
+    if value_ms >= 1000:
+        return f"{value_ms / 1000:.2f} s"
+    return f"{value_ms:.1f} ms" if value_ms < 100 else f"{value_ms:.0f} ms"
 
 
 def errors_text(meter: Meter) -> str:
@@ -36,11 +38,12 @@ def errors_text(meter: Meter) -> str:
     return f"{total:,} (" + ", ".join(f"{kind} ×{count:,}" for kind, count in meter.errors.most_common(4)) + ")"
 
 
-def latency_text(latency: Latency) -> str:
-    """Percentiles of a lane."""
+def latency_text(latency: Latency, wide: bool = True) -> str:
+    """Percentiles of a lane; the slowest in a thousand only where it is `wide`."""
+    slowest = f"  p99.9 {human_ms(latency.p999)}" if wide else ""
     return (
         f"p50 {human_ms(latency.p50)}  p90 {human_ms(latency.p90)}  p99 {human_ms(latency.p99)}"
-        f"  p99.9 {human_ms(latency.p999)}  max {human_ms(latency.max)}"
+        f"{slowest}  max {human_ms(latency.max)}"
     )
 
 

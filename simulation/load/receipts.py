@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from simulation.load.books import Books, Scheduled
 from simulation.load.junk import Junk
+from simulation.load.problem import told
 from simulation.load.retry import RETRIED_STATUS, TAKEN_OVER, Again
 
 
@@ -36,13 +37,6 @@ class Answer(Struct):
     errors: list[LineError] = []
 
 
-class Problem(Struct):
-    """What is worth showing of an RFC 9457 problem."""
-
-    title: str = ""
-    detail: str = ""
-
-
 class Refusal(Exception):
     """The stream cannot go on: the collector has refused it, or says what cannot be true."""
 
@@ -54,11 +48,7 @@ class Refusal(Exception):
     @classmethod
     def of(cls, status: int, body: bytes) -> Refusal:
         """From an answer that is no success."""
-        try:
-            problem = msgspec.json.decode(body, type=Problem)
-            return cls(str(status), problem.detail or problem.title)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return cls(str(status), body[:200].decode(errors="replace"))
+        return cls(str(status), told(body))
 
 
 class Receipts:

@@ -13,6 +13,7 @@ from simulation.load import junk
 from simulation.load.books import Books, Scheduled
 from simulation.load.chaos import BROKEN, OF_SINGLES, REPEAT, STALL, UNKEYED, Chaos
 from simulation.load.posting import Body, Reply, deliver, post
+from simulation.load.problem import told
 from simulation.load.retry import CUTS, Again
 from simulation.traffic.message import Message
 
@@ -107,7 +108,7 @@ class Singles:
             books.meter.replayed += reply.replayed
             books.acknowledged("single", item)
             return True
-        books.meter.error(str(reply.status), f"{reply.status} {reply.text[:300]}")
+        books.meter.error(str(reply.status), f"{reply.status} {told(reply.text.encode())}")
         if reply.status >= 500:
             books.unknown(item)
         else:

@@ -14,6 +14,7 @@ from simulation.load import junk
 from simulation.load.books import Books, Scheduled
 from simulation.load.chaos import BROKEN, OF_UPLOADS, REPEAT, UNKEYED, Chaos
 from simulation.load.posting import Body, Reply, deliver, post
+from simulation.load.problem import told
 from simulation.load.receipts import Receipts, Refusal
 from simulation.load.retry import CUTS, Again
 from simulation.traffic.desktops import Moment
@@ -96,7 +97,9 @@ class Uploads:
         except (*CUTS, Again):
             return
         if reply.status >= 300:
-            self._books.meter.error("repeat", f"a log sent again was answered {reply.status} {reply.text[:200]}")
+            self._books.meter.error(
+                "repeat", f"a log sent again was answered {reply.status} {told(reply.text.encode())}"
+            )
 
 
 def _settle(receipts: Receipts, reply: Reply) -> None:

@@ -46,7 +46,7 @@ class Condition(Struct, frozen=True):
 
 class Cause(Struct, frozen=True):
     """Of the sessions in which the conditions hold at times, `odds_permille` have the defect: then they burn about
-    `burn_percent` of one machine more, for as long as the conditions hold.
+    `burn_percent` of a core more, for as long as the conditions hold.
     """
 
     conditions: Annotated[tuple[Condition, ...], Meta(min_length=1, max_length=3)]

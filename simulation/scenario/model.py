@@ -32,7 +32,7 @@ class Title(Struct, frozen=True):
 
 
 class Activities(Struct, frozen=True):
-    """CPU by what the app is doing, in percent of one machine; a sample is up to 1.2 times as high."""
+    """CPU by what the app is doing, in percent of a core; a sample is up to 1.2 times as high."""
 
     login: Percent
     indexing: Percent

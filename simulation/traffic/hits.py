@@ -88,7 +88,7 @@ def hits(
             moment_ms -= random.randint(1, audience.hours_back) * HOUR_MS
         kind: Literal["click", "impression"]
         kind = "click" if random.random() * 1000 < audience.click_permille else "impression"
-        hit = Hit(moment_ms, f"user {user} of {run}", kind)
+        hit = Hit(moment_ms, f"user {user} of run {run}", kind)
         streamed = random.random() * 1000 < audience.stream_permille
         twice = random.random() * 1000 < audience.twice_permille
         message = Message(offset_s, hit, encode(hit), user, sequence, streamed, twice=twice)

@@ -125,7 +125,7 @@ class Life:
         return Doing(event, random.expovariate(1 / MEAN_S[event]), properties, holds and self._defect)
 
     def cpu(self, doing: Doing) -> float:
-        """A sample, in percent of one machine."""
+        """A sample, in percent of a core."""
         level: float = getattr(self.machine.cpu, doing.event) * (0.6 + 0.6 * self._random.random())
         if doing.burning:
             level += self._world.cause.burn_percent * (0.9 + 0.3 * self._random.random())

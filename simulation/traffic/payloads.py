@@ -64,13 +64,14 @@ def traffic(
     run: str,
     timing: Timing = Timing(),  # noqa: B008 (frozen)
     own_customers: bool = True,
-    tokens: str | None = None,
+    apart: str = "",
 ) -> Iterator[Message[StatsPayload]]:
-    """Messages in the order of their `offset_s`, for ever. Tokens start with `run`, and so are unique to it; `tokens`
-    tells apart two traffics of one run.
+    """Messages in the order of their `offset_s`, for ever. Tokens start with `run`, and so are unique to it; `apart`
+    tells apart two traffics of one run and seed, in their tokens and in all that is drawn.
     """
-    random = Random(f"traffic {seed}")  # a text is hashed whole, so that neighbouring seeds have nothing in common
-    viewers = Viewers(scenario, random, tokens or run, run if own_customers else None)
+    # A text is hashed whole, so that neighbouring seeds have nothing in common.
+    random = Random(f"traffic {seed}{apart}")
+    viewers = Viewers(scenario, random, run + apart, run if own_customers else None)
     per_s = arrivals_per_s(scenario, timing.speed, timing.rate)
     arrivals = timing.arrivals(random, per_s, scenario.day)
     sessions = _Sessions(random, scenario)

@@ -9,8 +9,8 @@ causes is tested against.
 
 A span is what a client did from an event's `begin` to its `end`. Its properties are all that was in force: `version`,
 the properties of the session (a client sends them in its first message, which has no event), `event`, and the
-properties of the event (sent with its `begin`). The samples are the CPU in percent of one machine. So a report that
-reads messages comes to the same spans, and a session is hot while it does something if the statistic of that span is
+properties of the event (sent with its `begin`). The samples are the CPU in percent of a core. So a report that reads
+messages comes to the same spans, and a session is hot while it does something if the statistic of that span is
 over the threshold. Where the cause is met, 7 to 9.5 of 10 sessions are over 30; of the others about 3 of 100 are.
 """
 

@@ -12,8 +12,10 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 from msgspec import Struct
+from multidict import CIMultiDict
 from yarl import URL
 
+from simulation.load.problem import told
 from simulation.load.retry import RETRIED_STATUS
 from simulation.truth.diaries import Found, checksum
 from simulation.truth.hours import Counts
@@ -23,6 +25,8 @@ REACH_S = 5.0  # for the first answer
 PAGE_ROWS = 10_000  # the most that GET /stats gives at once
 TRIES = 5  # of a read that meets 503 or a cut; a second apart
 QUEUE_METRIC = "collector_queue_waiting"  # by partition, or of the embedded queue
+BEARER = "Authorization: Bearer ck_…"  # how a key is sent
+REFUSED_STATUS = (401, 403)  # for want of a key, or of another one
 LINE_BYTES = 1 << 20  # a line of the answer: 100 spelled-out errors fit well
 
 # A client in a hurry opens as many connections as it is told to; the number of senders is the limit.
@@ -35,6 +39,13 @@ class UnreachableError(Exception):
 
 class ReadError(Exception):
     """The collector answers, but not with what was asked for."""
+
+
+class KeyNeededError(ReadError):
+    """The collector asks for an API key, or for another one."""
+
+    def __init__(self, doing: str, scope: str, option: str, body: bytes) -> None:
+        super().__init__(f"{doing} needs an API key with the scope {scope}, {option} '{BEARER}': {told(body)}")
 
 
 class StatsRow(Struct):
@@ -81,10 +92,15 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$", re.M)
 T = TypeVar("T")
 
 
-def connect(headers: Mapping[str, str] | None = None) -> aiohttp.ClientSession:
-    """A client session without a limit of connections. Close it (`async with`)."""
+def connect(*headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """A client session without a limit of connections, that sends these headers along; of those that have one name the
+    last. Close it (`async with`).
+    """
+    sent: CIMultiDict[str] = CIMultiDict()
+    for some in headers:
+        sent.update(some)
     connector = aiohttp.TCPConnector(limit=_NO_LIMIT, keepalive_timeout=30)
-    return aiohttp.ClientSession(connector=connector, headers=headers, read_bufsize=LINE_BYTES)
+    return aiohttp.ClientSession(connector=connector, headers=sent, read_bufsize=LINE_BYTES)
 
 
 async def reach(http: aiohttp.ClientSession, url: str) -> None:
@@ -95,6 +111,22 @@ async def reach(http: aiohttp.ClientSession, url: str) -> None:
     except (aiohttp.ClientError, TimeoutError, OSError) as exc:
         reason = str(exc) or type(exc).__name__
         raise UnreachableError(f"cannot reach a collector at {url}: {reason}") from exc
+
+
+async def may_send(http: aiohttp.ClientSession, url: str) -> None:
+    """KeyNeededError where what is sent would be turned away: the state of a stream is for those who may send."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=REACH_S)
+        async with http.get(f"{url}/streams/simulate", params={"endpoint": "/stats"}, timeout=timeout) as response:
+            if response.status in REFUSED_STATUS:
+                raise KeyNeededError("sending", "ingest", "--header", await response.read())
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return  # sending tries again, and tells
+
+
+async def may_read(http: aiohttp.ClientSession, url: str) -> None:
+    """KeyNeededError where nothing can be compared."""
+    await _page(http, f"{url}/stats", {"limit": "1"})
 
 
 async def stats_rows(http: aiohttp.ClientSession, url: str, **params: str) -> AsyncIterator[StatsRow]:
@@ -175,8 +207,10 @@ async def _get(
                 return body, links
             if status == 404 and missing is not None:
                 return missing, {}
+            if status in REFUSED_STATUS:
+                raise KeyNeededError("reading", "read", "--read-header", body)
             if status not in RETRIED_STATUS or not left:
-                raise ReadError(f"GET {url} answered {status}: {body[:200].decode(errors='replace')}")
+                raise ReadError(f"GET {url} answered {status}: {told(body)}")
         await asyncio.sleep(1)
     raise AssertionError("unreachable")
 

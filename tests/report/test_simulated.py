@@ -2,30 +2,26 @@
 
 from typing import Any
 
-import pytest
-
 from collector.report.drilldown import drill_down
-from collector.report.model import Condition
+from simulation.scenario import causes
+from simulation.traffic import planted
 from tests.report.tables import Sessions, Span, table_of
 from tests.report.test_drilldown import FOUND, SEEDS, first_path
 
-planted: Any = pytest.importorskip("simulation.traffic.planted")
-causes: Any = pytest.importorskip("simulation.scenario.causes")
 
-
-def sessions_of(table: Any) -> Sessions:
+def sessions_of(table: planted.Table) -> Sessions:
     """A span of the simulator has all that was in force; what every span has is the session's own."""
     common = set.intersection(*(set(span.properties) for span in table.spans)) - {"event"}
     found = Sessions([{} for _ in range(table.sessions)], [])
     for span in table.spans:
-        said = dict(span.properties)
+        said: dict[str, Any] = dict(span.properties)
         event = str(said.pop("event"))
         found.said[span.session] = {name: said.pop(name) for name in common}
         found.spans.append(Span(span.session, event, said, span.samples))
     return found
 
 
-def conditions(path: list[Condition]) -> list[Any]:
+def conditions(path: list[Any]) -> list[causes.Condition]:
     return [causes.Condition(each.dimension, each.op, each.value) for each in path]
 
 

@@ -306,6 +306,7 @@ def test_help_shows_every_option(kind: str) -> None:
     for option in cli.cli.commands[kind].params:
         assert option.opts[0] in output
         assert getattr(option, "help", None), f"{option.name} explains itself"
+    assert f"Examples:\n    simulate {kind}" in output
 
 
 def test_examples_of_the_help_are_commands_that_exist() -> None:

@@ -90,7 +90,7 @@ def demos() -> Iterator[list[Demo]]:
 def test_it_runs_for_its_time_shows_numbers_and_proves_them(tmp_path: Path, demos: list[Demo]) -> None:
     demos.append(demo := Demo(tmp_path, 4.0, *STANDIN))
     demo.read_until("Ctrl-C ends it")
-    demo.read_until("windows are 5 minutes of reception")
+    demo.read_until("newest window of 5 minutes is still filling")
     shown = demo.read_until(
         r"acknowledged ([\d,]+) .* window .* cdn .* p2p .* sessions .*"
         r"  sessions ([\d,]+) messages .*  analytics ([\d,]+) users, .* this hour"

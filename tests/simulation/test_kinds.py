@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from simulation.command.kinds import KINDS, Ledgers
+from simulation.command.kinds import KINDS, Ledgers, messages
 from simulation.command.options import Options
 from simulation.command.run import fleet
 from simulation.load.chaos import BROKEN, CUT, REPEAT, UNKEYED
@@ -244,3 +244,18 @@ def test_parts_of_the_rate_and_of_the_count_add_up() -> None:
     assert [part.count for part in parts] == [3, 3, 2, 2]
     assert [part.rate for part in parts] == [25.0] * 4
     assert {part.start_ms for part in parts} == {HOUR_MS}
+
+
+def test_the_queue_has_viewers_of_its_own_the_same_ones_each_time() -> None:
+    """Twice the same viewers would make every number of `stats` even, as if all were counted twice."""
+    options = Options(draw(1), 1, "run", Settings(url=""), ("stats", "payloads"), count=400, start_ms=HOUR_MS)
+
+    def sent(kind: str) -> list[bytes]:
+        return [message.body for message in messages(options.of(kind))]
+
+    def measured(kind: str) -> list[tuple[int, int, int]]:
+        return [(m.payload.cdn, m.payload.p2p, m.payload.session_duration) for m in messages(options.of(kind))]
+
+    assert sent("payloads") == sent("payloads")
+    assert sent("stats") == sent("stats")
+    assert len({*measured("stats")} & {*measured("payloads")}) < 20
