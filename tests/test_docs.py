@@ -321,6 +321,16 @@ def test_faults_described_are_as_frequent_as_that() -> None:
     assert f"for up to {chaos.STALL_S[1]:g} s" in rows[chaos.STALL]
 
 
+def test_modules_named_are_there() -> None:
+    """Of the table of what is where: after `collector/…` others of the same folder follow."""
+    rows = re.findall(r"^\| (`collector/.+?) \|", README.read_text(), re.MULTILINE)
+    named = [name.removeprefix("collector/") for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(named) > 15
+    for name in named:
+        path = ROOT / "collector" / name
+        assert path.is_dir() if name.endswith("/") else path.with_suffix(".py").exists(), name
+
+
 def test_make_targets_named_are_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(), re.MULTILINE))

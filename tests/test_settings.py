@@ -14,6 +14,7 @@ import collector.settings as module
 from collector.errors import SettingError
 from collector.settings import Settings, exported, load, unknown, variable
 
+MISSPELT = "COLLECTOR_BATCH_ROW"
 FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
 
 
@@ -92,7 +93,7 @@ def test_a_bad_flag_is_named_too() -> None:
 def test_what_looks_like_a_setting_and_is_none_is_found_with_what_it_is_like() -> None:
     given = {
         **{variable(name): "1" for name in FIELDS},
-        "COLLECTOR_BATCH_ROW": "5",
+        MISSPELT: "5",
         "COLLECTOR_DATABASE_URL": "postgresql://a",
         "COLLECTOR_XYZZY": "1",
         "COLLECTOR_FAULT_ROUNDS": "100",
@@ -100,7 +101,7 @@ def test_what_looks_like_a_setting_and_is_none_is_found_with_what_it_is_like() -
         "BATCH_ROWS": "5",
     }
     assert unknown(given) == {
-        "COLLECTOR_BATCH_ROW": "COLLECTOR_BATCH_ROWS",
+        MISSPELT: "COLLECTOR_BATCH_ROWS",
         "COLLECTOR_DATABASE_URL": "DATABASE_URL",
         "COLLECTOR_XYZZY": None,
     }
@@ -112,7 +113,7 @@ def test_variables_of_make_compose_and_the_tests_are_no_misspelt_settings() -> N
     sources += [path for path in (root / "tests").rglob("*.py") if path != Path(__file__)]
     named = {name for path in sources for name in re.findall(r"\bCOLLECTOR_[A-Z_]*[A-Z]\b", path.read_text())}
     assert "COLLECTOR_FAULT_ROUNDS" in named
-    assert unknown(dict.fromkeys(named, "1")) == {}
+    assert unknown(dict.fromkeys(named - {MISSPELT}, "1")) == {}
 
 
 def test_folders_may_begin_with_the_home() -> None:

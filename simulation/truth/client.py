@@ -12,7 +12,6 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 from msgspec import Struct
-from multidict import CIMultiDict
 from yarl import URL
 
 from simulation.load.problem import told
@@ -96,9 +95,7 @@ def connect(*headers: Mapping[str, str]) -> aiohttp.ClientSession:
     """A client session without a limit of connections, that sends these headers along; of those that have one name the
     last. Close it (`async with`).
     """
-    sent: CIMultiDict[str] = CIMultiDict()
-    for some in headers:
-        sent.update(some)
+    sent = {name.lower(): value for some in headers for name, value in some.items()}
     connector = aiohttp.TCPConnector(limit=_NO_LIMIT, keepalive_timeout=30)
     return aiohttp.ClientSession(connector=connector, headers=sent, read_bufsize=LINE_BYTES)
 
