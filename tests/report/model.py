@@ -96,6 +96,19 @@ def _closing(begin: Message, later: list[Message]) -> Message | None:
     return None
 
 
+def words_of_ends(messages: list[Message]) -> dict[int, tuple[tuple[str, str | int], ...]]:
+    """What ends said of begins in buckets before theirs, by `id` of the begin."""
+    events = [message for message in in_order(messages) if message.event is not None]
+    found = {}
+    for place, message in enumerate(events):
+        if message.phase != "begin":
+            continue
+        end = _closing(message, events[place + 1 :])
+        if end is not None and end.properties is not None and bucket_of(end.time) > bucket_of(message.time):
+            found[id(message)] = end.properties
+    return found
+
+
 Member = tuple[str, int, str]
 """An event or "", its layer, and what was said as JSON."""
 Row = tuple[datetime, Member, tuple[Member, ...], list[float]]
