@@ -1,7 +1,7 @@
 -- Housekeeping is for those who serve, and nobody else; and BRIN indexes stay narrow where pages are used again.
 
--- As it was, but: payloads leave what they came to, whoever asks (where there is no TimescaleDB); and a slice is found again by ctid alone. Of what is
--- past its age the planner expects next to nothing, so with a condition that an index knows it went by that, and searched the slice for each row.
+-- As it was, but: payloads leave what they came to, whoever asks (where there is no TimescaleDB); and a slice is found again by ctid alone. Where the
+-- planner expects next to nothing past its age, it went by an index on the age once more, and through the slice for each row found.
 CREATE OR REPLACE FUNCTION forget_old(what text, most integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     kept retention%ROWTYPE;
