@@ -16,7 +16,7 @@ JSON, NDJSON, JSONL = "application/json", "application/x-ndjson", "application/j
 OK, ACCEPTED, BAD_REQUEST = 200, 202, 400
 BEYOND_SCHEMAS = re.compile(
     "not a cursor that|days ago|minutes ahead|1970 to 9999|data is broken|data ends early|Stream-Offset |before `time`"
-    "|a start that is not known"
+    "|a start that is not known|after the year 9998"
     "|one of them, and only one|^hours, from: |^from, to: |^where: |messages need `seq`"
     r"|Expected `int[^`]*`, got `float`|NUL characters cannot be stored - at `\$\.properties|cannot be stored$"
     "|^(timestamp|user): missing"
