@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from collector import metrics
-from collector.batch import ERRORS_SPELLED_OUT, Segment
 from collector.errors import Conflict, KeyReused, Problem
+from collector.segment import ERRORS_SPELLED_OUT, Segment
 from collector.store.transaction import Outcome
 
 

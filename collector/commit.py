@@ -10,7 +10,6 @@ import structlog
 
 from collector import metrics
 from collector.acknowledge import acknowledge, give_back, tell
-from collector.batch import Segment
 from collector.errors import (
     BadRequest,
     CommitUnknown,
@@ -21,6 +20,8 @@ from collector.errors import (
     Unavailable,
     WriterFenced,
 )
+from collector.recovery import recover_from
+from collector.segment import Segment
 from collector.settings import Settings
 from collector.store.session import WriterSession
 from collector.store.transaction import Outcome
@@ -180,11 +181,7 @@ class Committer:
                     tell(segment, Unavailable(UNKNOWN, retry_after_s=self._retry_after_s()))
 
     async def _back_off(self, exc: StoreError, backoff_s: float) -> float:
-        if isinstance(exc, StoreDown) and self._recover is not None:
-            try:
-                await asyncio.to_thread(self._recover)
-            except Exception as error:
-                log.warning("the private server did not start", why=str(error))
+        await recover_from(exc, self._recover)
         await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 (spreads retries)
         return min(BACKOFF_MAX_S, backoff_s * 2)
 

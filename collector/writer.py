@@ -14,10 +14,11 @@ import msgspec
 
 from collector import background, metrics
 from collector.acknowledge import give_back
-from collector.batch import Backlog, Claim, Segment
+from collector.batch import Backlog
 from collector.commit import AWAY, UNKNOWN, Committer
 from collector.endpoints import Endpoint
 from collector.errors import StoreError, Unavailable
+from collector.segment import Claim, Segment
 from collector.settings import Settings
 
 EXPIRE_EVERY_S = 0.25

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.batch import LINE_COST_BYTES, SEGMENT_COST_BYTES, SINGLES_BYTES, Backlog, Claim, Segment, Source
+from collector.batch import SINGLES_BYTES, Backlog
 from collector.messages.decoding import Reject
 from collector.messages.payload import DECODER, Payload
 from collector.progress import Digest
+from collector.segment import LINE_COST_BYTES, SEGMENT_COST_BYTES, Claim, Segment, Source
 from tests.strategies import encoded, payloads, streams
 
 ENDPOINT = "/stats"

@@ -18,7 +18,7 @@ MESSAGES = sorted(f"messages.{path.stem}" for path in (PACKAGE / "messages").glo
 PAGES = ("words", "scales", "charts", "layout", "parts", "icicle", "report", "reportform", "session", "problem")
 PURE = [
     *MESSAGES,
-    *("lines", "batch", "progress", "store.rows", "store.session_rows", "times", "errors"),
+    *("lines", "segment", "batch", "progress", "store.rows", "store.session_rows", "times", "errors"),
     *(f"report.{name}" for name in ("model", "question", "sentences", "values")),
     *(f"web.{name}" for name in PAGES),
 ]

@@ -12,11 +12,11 @@ import msgspec
 import psycopg
 import pytest
 
-from collector.batch import Claim, Segment
 from collector.commands.keyring import create
 from collector.commands.quarantine import Replayed, as_document, endpoint_of, list_rejected, replay
 from collector.database.chosen import Database
 from collector.errors import BadRequest, CollectorError, StoreDown
+from collector.segment import Claim, Segment
 from collector.settings import Settings
 from collector.store.quarantine import Chosen, Quarantine
 from collector.store.queue import TOPIC

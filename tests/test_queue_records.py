@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.batch import Claim, Segment, Source
 from collector.messages.payload import DECODER, Payload
 from collector.queue.lane import Lane
 from collector.queue.records import Headers, Received, records_of, take
+from collector.segment import Claim, Segment, Source
 from collector.times import LAST_MS
 from tests.strategies import encoded, payloads
 

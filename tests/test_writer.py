@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.batch import Segment, Source
+from collector.segment import Segment, Source
 from collector.settings import Settings
 from collector.writer import Writer
 

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from collector import metrics
-from collector.batch import Claim
 from collector.database.chosen import database_of
 from collector.database.retention import KEPT, MARGIN, Kept
 from collector.database.upkeep import refresh_old
@@ -24,6 +23,7 @@ from collector.errors import BadRequest, CollectorError, Unavailable
 from collector.messages.session import LogMessage, Message
 from collector.migrate import check
 from collector.progress import Digest
+from collector.segment import Claim
 from collector.service import Service
 from collector.settings import Settings
 from collector.store.admin import connected

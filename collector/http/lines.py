@@ -9,7 +9,6 @@ import uuid
 from typing import Any
 
 from collector import metrics
-from collector.batch import ERRORS_SPELLED_OUT, Segment, Source
 from collector.endpoints import Endpoint
 from collector.errors import BadRequest, KeyNotKnown, Problem, TooSlow, Unavailable
 from collector.http.body import Decompressor, Receive, decompressor, pieces
@@ -18,6 +17,7 @@ from collector.http.responses import Send, send_json, send_problem
 from collector.lines import Block, Event, Lines, Overlong, Part, Preamble, after_first_line, first_line, lines_of
 from collector.messages.decoding import RAW_KEPT_BYTES, Reject
 from collector.progress import Digest, Progress, Resumption, parse_key, parse_offset, source_name
+from collector.segment import ERRORS_SPELLED_OUT, Segment, Source
 from collector.service import Service
 
 REPLAYED = [(b"idempotent-replayed", b"true")]

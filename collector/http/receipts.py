@@ -7,8 +7,8 @@ import asyncio
 
 import msgspec
 
-from collector.batch import Source
 from collector.http.responses import Send
+from collector.segment import Source
 
 LAST_WAIT_S = 5.0
 """How long the last line may take to leave: a client that does not read it by then does not get it."""

@@ -17,13 +17,13 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, Top
 from confluent_kafka import Consumer as Client
 
 from collector import background
-from collector.batch import Segment, Source
 from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from collector.errors import Conflict, Problem, StoreError, Unavailable
 from collector.queue import ENDPOINT
 from collector.queue.lane import Lane
 from collector.queue.options import kafka_options
 from collector.queue.records import Received
+from collector.segment import Segment, Source
 from collector.settings import MIB, Settings
 
 if TYPE_CHECKING:

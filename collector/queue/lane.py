@@ -5,9 +5,9 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from collector.batch import Segment, Source
 from collector.queue import ENDPOINT
 from collector.queue.records import FROM_TOPIC, Received, Taken, take
+from collector.segment import Segment, Source
 
 if TYPE_CHECKING:
     from collector.writer import Writer

@@ -17,12 +17,12 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from collector.acknowledge import acknowledge
-from collector.batch import Segment
 from collector.commit import BACKOFF_FIRST_S, Committer
 from collector.errors import StoreError, Unavailable
 from collector.progress import Progress
 from collector.queue.options import kafka_options
 from collector.queue.records import Record, records_of
+from collector.segment import Segment
 from collector.settings import Settings
 from collector.store.queue import TOPIC
 from collector.store.transaction import Outcome

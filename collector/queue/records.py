@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.batch import Segment
 from collector.messages.decoding import RAW_KEPT_BYTES, Reason, Reject
 from collector.messages.payload import DECODER, Payload
+from collector.segment import Segment
 from collector.times import LAST_MS
 
 FROM_TOPIC = "payload_of_topic"

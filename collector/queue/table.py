@@ -13,8 +13,9 @@ from prometheus_client import Counter
 
 from collector import background, metrics
 from collector.commit import BACKOFF_FIRST_S, BACKOFF_MAX_S
-from collector.errors import RowRefused, StoreDown, StoreError
+from collector.errors import RowRefused, StoreError
 from collector.queue import ENDPOINT
+from collector.recovery import recover_from
 from collector.store.queue import Taker
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class TableConsumer:
                 pause_s = 0.0 if moved else POLL_S
             except StoreError as exc:
                 log.warning("the queue waits", kind=type(exc).__name__, why=str(exc))
-                await self._recover(exc)
+                await recover_from(exc, self._service.recover)
                 pause_s, backoff_s = backoff_s, min(BACKOFF_MAX_S, backoff_s * 2)
             if pause_s:
                 with contextlib.suppress(TimeoutError):
@@ -91,13 +92,6 @@ class TableConsumer:
         metrics.RECEIVED.labels(ENDPOINT).inc(rows)
         became.labels(ENDPOINT, *labels).inc(rows)
         return rows
-
-    async def _recover(self, exc: StoreError) -> None:
-        if isinstance(exc, StoreDown) and self._service.recover is not None:
-            try:
-                await asyncio.to_thread(self._service.recover)
-            except Exception as error:
-                log.warning("the private server did not start", why=str(error))
 
 
 def _halves(numbers: list[int], half: int) -> list[list[int]]:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from collector import metrics
-from collector.batch import Claim
 from collector.endpoints import Endpoint
 from collector.errors import BadRequest, Problem, StoreError, Unavailable, UnsupportedMedia
 from collector.http.body import PLAIN, Receive, decompressor, whole
 from collector.http.lines import REPLAYED, LinesRequest
 from collector.http.responses import Send, send_problem
 from collector.progress import Digest, parse_key, source_name
+from collector.segment import Claim
 from collector.service import Service
 
 SINGLE_TYPES = {b"", b"application/json"}

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from collector.batch import Segment
+from collector.segment import Segment
 from collector.store.rows import CSV_OPTIONS, as_csv, as_text, timestamp
 from collector.store.transaction import COPY_BYTES, Connection, KnownKeys, Outcome
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from collector.batch import Segment
 from collector.errors import StoreDown, StoreError
 from collector.messages.hit import HOUR_MS, Hit
+from collector.segment import Segment
 from collector.store.copying import copy_blocks
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from collector.batch import Segment
 from collector.messages.payload import STARTING_MS, Payload
+from collector.segment import Segment
 from collector.store.copying import copy_blocks
 from collector.store.queries import QUERIES
 from collector.store.rows import PAYLOAD_COLUMNS, encode_csv, encode_text

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from collector.batch import Segment, Source
 from collector.messages.payload import STARTING_MS, Payload
 from collector.queue.records import FROM_TOPIC, Queued
+from collector.segment import Segment, Source
 from collector.store import payloads
 from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable
 import psycopg
 from psycopg import AsyncConnection
 
-from collector.batch import Claim, Segment
 from collector.errors import CommitUnknown, StoreDown, TryAgain, WriterFenced
 from collector.progress import Progress
+from collector.segment import Claim, Segment
 from collector.store.connection import WRITER_SESSION, conninfo, limit_rights
 from collector.store.queries import QUERIES
 from collector.store.singles import is_small, outcome_of_singles, recall_singles, write_singles

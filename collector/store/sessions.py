@@ -17,8 +17,8 @@ from itertools import islice
 
 import msgspec
 
-from collector.batch import Segment
 from collector.messages.session import LogMessage, Message
+from collector.segment import Segment
 from collector.store.pool import Pool, fetch
 from collector.store.queries import QUERIES
 from collector.store.rows import CSV_OPTIONS, timestamp

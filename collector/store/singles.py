@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from collector.batch import Segment
 from collector.errors import WriterFenced
+from collector.segment import Segment
 from collector.store import hits, payloads, queue
 from collector.store.queries import QUERIES
 from collector.store.transaction import Connection, Known, KnownKeys, Outcome, as_json

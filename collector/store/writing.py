@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import msgspec
 import psycopg
 
-from collector.batch import Segment
 from collector.errors import WriterFenced
+from collector.segment import Segment
 from collector.store.queries import QUERIES
 from collector.store.rows import REJECTED_COLUMNS, RejectedRow
 from collector.store.tables import TABLES

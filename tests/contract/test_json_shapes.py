@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.batch import ERRORS_SPELLED_OUT
 from collector.messages.decoding import RAW_KEPT_BYTES
+from collector.segment import ERRORS_SPELLED_OUT
 from tests.contract.driver import BEGIN_S, App, Table, running, unique
 from tests.harness.engines import Engine
 from tests.harness.messages import KINDS, Kind
